@@ -1,0 +1,118 @@
+"""What a benchmark hands over: tasks, their wording, and examples with the answer key.
+
+Torch-free and tokenizer-free. A benchmark is a factory
+``factory(count_tokens, *, seed=0, **options) -> Iterable[TaskSet]``: `count_tokens` is the reader's, so that
+lengths mean the same for the benchmark and for the method, and the options are typed by its signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+CountTokens = Callable[[str], int]
+Span = tuple[int, int]
+
+
+def digest(*parts: str) -> str:
+    """Sixteen hex digits of a SHA-256 over the parts; never Python's `hash`, which changes with every process."""
+    joined = "\x1f".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(joined).hexdigest()[:16]
+
+
+def stable_seed(*parts: object) -> int:
+    """A 64-bit seed from stable ids, the same on every machine and in every process."""
+    return int(digest(*(str(part) for part in parts)), 16)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question with its context and its answer key.
+
+    `length` is in the benchmark's own unit; `cluster` names what makes examples dependent (a shared document);
+    `evidence` holds character spans of the gold facts in `context`; `bucket` is the row of the report that the
+    example belongs to (number of facts, length, hops); `choices` lists every value the answer could have been.
+    """
+
+    id: str
+    context: str
+    question: str
+    answers: tuple[str, ...]
+    length: int
+    bucket: str
+    choices: tuple[str, ...] = ()
+    evidence: tuple[Span, ...] = ()
+    cluster: str = ""
+    tags: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.cluster:
+            object.__setattr__(self, "cluster", digest(self.context))
+
+
+@dataclass(frozen=True)
+class Task:
+    """The wording and the rules of one task, shared by every method.
+
+    A prompt is `before`, the context, then `after`, in which ``{question}`` is the question's slot and
+    ``{clause}`` the place of the no-answer clause (OPRM's rows only, unless the synthetic wording already
+    carries it in `before`).
+    """
+
+    name: str
+    before: str
+    after: str
+    metric: str
+    max_new_tokens: int
+    no_answer_clause: str = ""
+    stop: tuple[str, ...] = ("\n",)
+    chat: bool = True
+    retrievable: bool = True
+    revision: str = "1"
+
+    def wrap(self, question: str, *, clause: bool = False) -> tuple[str, str]:
+        """The text before and after the context. Slots are filled once: braces in the data are harmless."""
+        if not question and "{question}" in self.after:
+            raise ValueError(f"task {self.name} needs a question and this example has none")
+        fills = {"{question}": question, "{clause}": self.no_answer_clause if clause else ""}
+        return self.before, _fill_once(self.after, fills)
+
+    def prompt(self, context: str, question: str, *, clause: bool = False) -> str:
+        """The whole prompt for one piece of context."""
+        before, after = self.wrap(question, clause=clause)
+        return before + context + after
+
+    def score(self, prediction: str, example: Example) -> float:
+        """The task's metric, 0 to 1, best over the reference answers."""
+        from benchmarks.metrics import score
+
+        return score(self.metric, prediction, example.answers, example.choices)
+
+
+def _fill_once(template: str, fills: Mapping[str, str]) -> str:
+    """Replace the slots in one pass from the left, so that a filled-in text is never searched again."""
+    pieces, position = [], 0
+    while position < len(template):
+        slot = next((slot for slot in fills if template.startswith(slot, position)), None)
+        pieces.append(fills[slot] if slot else template[position])
+        position += len(slot) if slot else 1
+    return "".join(pieces)
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """A task, its examples, and whether its rows enter the confirmatory mean (absent-answer tasks do not)."""
+
+    task: Task
+    examples: Sequence[Example]
+    confirmatory: bool = True
+
+
+PLAIN_QA = Task(
+    name="question",
+    before="Answer from the text. If the answer is unknown, respond Error.\n\n",
+    after="\n\nQuestion: {question} Answer:",
+    metric="value",
+    max_new_tokens=32,
+)

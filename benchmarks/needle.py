@@ -1,0 +1,98 @@
+"""Needle in a haystack: one fact asked, at a chosen depth of filler of a chosen length.
+
+A grid of lengths times depths as in gkamradt/LLMTest_NeedleInAHaystack, at the depths of DeciMamba
+(arXiv:2406.14528), in the suite's own English. A length counts the whole prompt, needle included, and every
+example has a haystack of its own. Exercised by
+``python run_compare.py --benchmark "needle:lengths=1k;2k,depths=0;50;100"``.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from itertools import accumulate
+
+from benchmarks import english
+from benchmarks.base import CountTokens, Example, Task, TaskSet, stable_seed
+from benchmarks.passages import Draft, Ruler, assemble, check_numbers, most_that_fit, shuffle
+
+NEEDLE = Task("needle", english.INSTRUCTION, english.QUESTION, metric="value", max_new_tokens=16)
+KINDS = (
+    (english.OFFICE, english.ASK_OFFICE, english.CITIES),
+    (english.WORKS, english.ASK_WORKS, english.FIELDS),
+)
+
+
+def needle(
+    count_tokens: CountTokens,
+    *,
+    seed: int = 0,
+    lengths: tuple[int, ...] = (1000, 2000, 4000),
+    depths: tuple[int, ...] = (0, 25, 50, 75, 100),
+    samples: int = 10,
+    facts: int = 1,
+) -> list[TaskSet]:
+    """`samples` examples for each length (tokens) and depth (percent). The bucket is the length.
+
+    `facts` is the number of needles: one is asked, at the depth; the others lie anywhere. ValueError where a
+    length is too short for them.
+    """
+    check_numbers("needle: lengths", lengths, 1)
+    check_numbers("needle: depths", depths, 0, 100)
+    check_numbers("needle: samples", (samples,), 1)
+    check_numbers("needle: facts", (facts,), 1, len(english.NAMES))
+    ruler = Ruler(count_tokens)
+    most = _most_needles(ruler, min(lengths))
+    if facts > most:
+        raise ValueError(
+            f"needle: facts={facts} do not fit in {min(lengths)} tokens: for this reader {most} do"
+        )
+    grid = [(length, depth) for length in lengths for depth in depths]
+    return [
+        TaskSet(NEEDLE, [_example(ruler, seed, *cell, facts, i) for cell in grid for i in range(samples)])
+    ]
+
+
+def _most_needles(ruler: Ruler, length: int) -> int:
+    template, ask, values = KINDS[0]
+    office = ruler.spread(lambda rng: template.format(rng.choice(english.NAMES), rng.choice(values)))
+    room = length - max(ruler.count(NEEDLE.prompt("", ask.format(name))) for name in english.NAMES[:50])
+    return most_that_fit(room, lambda n: [(n, office)])
+
+
+def _place(
+    ruler: Ruler, depth: int, facts: tuple[str, ...], fillers: list[str], rng: random.Random
+) -> list[str]:
+    """The first fact between the two whole sentences nearest to the depth, the others anywhere."""
+    rest = shuffle(facts[1:], fillers, rng)
+    ends = [0.0, *accumulate(map(ruler.cost, rest))]
+    slot = min(range(len(ends)), key=lambda i: abs(ends[i] - ends[-1] * depth / 100))
+    return [*rest[:slot], facts[0], *rest[slot:]]
+
+
+def _example(ruler: Ruler, seed: int, length: int, depth: int, facts: int, index: int) -> Example:
+    source = stable_seed("needle", seed, length, depth, facts, index)
+    rng = random.Random(source)
+    people = rng.sample(english.NAMES, facts)
+    kinds = [rng.choice(KINDS) for _ in people]
+    values = [rng.choice(kind[2]) for kind in kinds]
+    sentences = tuple(kind[0].format(*pair) for kind, *pair in zip(kinds, people, values, strict=True))
+    question = kinds[0][1].format(people[0])
+    draft = Draft(question, sentences, english.NAMES, length, stable_seed("filler", source))
+    passage = assemble(ruler, NEEDLE, draft, partial(_place, ruler, depth, sentences))
+    return Example(
+        id=f"needle-{length}-d{depth}-f{facts}-s{seed}-{index:03d}",
+        context=passage.context,
+        question=question,
+        answers=(values[0],),
+        length=passage.length,
+        bucket=str(length),
+        choices=kinds[0][2],
+        evidence=(passage.spans[sentences[0]],),
+        tags={
+            "length": length,
+            "depth": depth,
+            "facts": facts,
+            "token": passage.position(ruler, NEEDLE, sentences[0]),
+        },
+    )

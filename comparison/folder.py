@@ -1,0 +1,162 @@
+"""A run folder's `run.json` and `examples/`: what was asked for, and what was asked.
+
+A later run may extend a folder (more methods, more benchmarks, a larger limit); one that would mix answers
+made under other settings is refused, and the field that differs is named.
+Exercised by ``pytest tests/comparison/test_folder.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.base import Example, digest
+from comparison.grid import PlannedTask
+from comparison.provenance import LOCAL
+from comparison.records import canonical_digest, read_lines, task_file, write_whole
+
+SCHEMA = 1
+AROUND = 300
+"""Characters kept on either side of an example's evidence."""
+
+
+class FolderError(ValueError):
+    """A run folder that was made under other settings; the message names the field."""
+
+
+def wording(planned: PlannedTask) -> dict[str, Any]:
+    """What every prompt of a task is made of, and what stops its answers."""
+    task = planned.task
+    return {
+        "before": task.before,
+        "after": task.after,
+        "clause": task.no_answer_clause,
+        "chat": task.chat,
+        "retrievable": task.retrievable,
+        "max_new_tokens": task.max_new_tokens,
+        "stop": list(task.stop),
+    }
+
+
+def task_entry(planned: PlannedTask) -> dict[str, Any]:
+    """A task's entry in `run.json`."""
+    return {
+        "name": planned.task.name,
+        "revision": planned.task.revision,
+        "metric": planned.metric,
+        "n": len(planned.examples),
+        "confirmatory": planned.confirmatory,
+        "max_new_tokens": planned.task.max_new_tokens,
+        "wording": canonical_digest(wording(planned))[:16],
+    }
+
+
+def write_run(run_dir: Path, new: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `run.json`, extended where the folder has one already, and return it.
+
+    Raises `FolderError` if the folder was made under settings that would change its answers.
+    """
+    path = run_dir / "run.json"
+    run = dict(new)
+    if path.exists():
+        try:
+            run = extend(json.loads(path.read_text(encoding="utf-8")), new)
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as problem:
+            raise FolderError(f"{path} is malformed ({problem!r}): choose another --out") from problem
+        except FolderError as problem:
+            raise FolderError(f"{run_dir} {problem}: choose another --out or the old setting") from None
+    write_whole(path, json.dumps(run, indent=1, ensure_ascii=True) + "\n")
+    return run
+
+
+def extend(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The old `run.json` with what the new one adds. Raises `FolderError` naming the field that differs."""
+    _require("schema", old["schema"], new["schema"])
+    for field, value in new["settings"].items():
+        if field == "path" and new["settings"]["revision"].startswith(LOCAL):
+            continue  # a local folder is what is in it, wherever it lies
+        _require(field, old["settings"].get(field), value)
+    _refuse_smaller_limit(old["limit"], new["limit"])
+    return {
+        **new,
+        "created": old["created"],
+        "methods": _extend_methods(old["methods"], new["methods"]),
+        "benchmarks": _extend_benchmarks(old["benchmarks"], new["benchmarks"]),
+    }
+
+
+def _require(field: str, old: Any, new: Any) -> None:
+    if old != new:
+        raise FolderError(f"was made with {field} {old!r}, and this run has {new!r}")
+
+
+def _refuse_smaller_limit(old: int | None, new: int | None) -> None:
+    """Fewer examples would leave the methods of one folder with unequal sets."""
+    if new is not None and (old is None or new < old):
+        raise FolderError(f"was made with --limit {old or 'none'}, and this run has the smaller {new}")
+
+
+def _extend_methods(old: Sequence[dict], new: Sequence[dict]) -> list[dict]:
+    """By label; a new version of a method's code takes the place of the old (its answers are redone)."""
+    methods = {method["label"]: method for method in old}
+    for method in new:
+        if method["label"] in methods:
+            _require(f"method {method['label']}", methods[method["label"]]["spec"], method["spec"])
+        methods[method["label"]] = method
+    return list(methods.values())
+
+
+def _extend_benchmarks(old: Sequence[dict], new: Sequence[dict]) -> list[dict]:
+    benchmarks = {benchmark["label"]: benchmark for benchmark in old}
+    known = {task["name"]: (task, benchmark) for benchmark in old for task in benchmark["tasks"]}
+    for benchmark in new:
+        for task in benchmark["tasks"]:
+            if task["name"] not in known:
+                continue
+            before, source = known[task["name"]]
+            _require(f"the benchmark of task {task['name']}", source["spec"], benchmark["spec"])
+            _require(f"data revision of task {task['name']}", before["revision"], task["revision"])
+            _require(f"wording of task {task['name']}", before["wording"], task["wording"])
+        benchmarks[benchmark["label"]] = benchmark
+    return list(benchmarks.values())
+
+
+def write_examples(run_dir: Path, planned: PlannedTask) -> None:
+    """Write `examples/<task>.jsonl`: what a report needs to know of each example, and never its context.
+
+    Raises `FolderError` where an example of the same id was another one before.
+    """
+    path = run_dir / "examples" / f"{task_file(planned.task.name)}.jsonl"
+    rows = {row["id"]: row for row in (read_lines(path) if path.exists() else [])}
+    for example in planned.examples:
+        row = json.loads(json.dumps(example_row(example)))
+        if rows.setdefault(example.id, row) != row:
+            raise FolderError(
+                f"{run_dir} holds other data of task {planned.task.name} (example {example.id} differs): "
+                "choose another --out"
+            )
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows.values()))
+
+
+def example_row(example: Example) -> dict[str, Any]:
+    """One example as it is kept in the run folder; `around` has the text beside each evidence span."""
+    return {
+        "id": example.id,
+        "question": example.question,
+        "answers": list(example.answers),
+        "choices": list(example.choices),
+        "evidence": [list(span) for span in example.evidence],
+        "cluster": example.cluster,
+        "bucket": example.bucket,
+        "tags": dict(example.tags),
+        "length": example.length,
+        "digest": digest(example.context),
+        "around": list(_around(example.context, example.evidence)),
+    }
+
+
+def _around(context: str, evidence: Iterable[tuple[int, int]]) -> Iterable[str]:
+    for start, end in evidence:
+        yield context[max(0, start - AROUND) : end + AROUND]

@@ -1,0 +1,166 @@
+"""What a run was made with: commit, package versions, machine, the code and the weights behind an answer.
+
+A method's version is a hash of the source that can change its answers. For a built-in method that is its own
+file and the files of `methods/` that it imports, every ranker, the reader's code and the wording rules of
+`benchmarks/base.py`; for a plugin its module's file, its distribution's version, and the same shared files.
+Exercised by ``pytest tests/comparison/test_provenance.py``.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from models.specs import ReaderSpec
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("run-compare", "torch", "transformers", "tokenizers", "numba", "numpy", "scipy", "mamba-ssm")
+WHOLE_FILE = (
+    64 << 20
+)  # a weights file up to this size is hashed whole, a larger one by its size and both ends
+ENDS = 1 << 20
+LOCAL = "local-"
+
+
+def commit() -> tuple[str | None, bool]:
+    """The checkout's commit, and whether tracked files were changed since; (None, False) outside of git."""
+    head = _git("rev-parse", "HEAD")
+    return head, bool(head and _git("status", "--porcelain", "--untracked-files=no"))
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that can change an answer, where installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """The machine in a few words; what runs on it is the engine's to say."""
+    return {
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def method_version(factory: Callable[..., Any]) -> str:
+    """Sixteen hex digits over the source files behind a method (see the module's docstring)."""
+    maker = inspect.unwrap(factory)
+    own = _source_file(maker)
+    files = {*_shared_files(), *([] if own is None else _method_files(own))}
+    built_in = maker.__module__.startswith("methods.")
+    return _hash_files(tuple(sorted(files)), "" if built_in else _distribution(maker.__module__))
+
+
+def _source_file(maker: Callable[..., Any]) -> Path | None:
+    path = getattr(sys.modules.get(maker.__module__), "__file__", None)
+    return Path(path).resolve() if path else None
+
+
+@cache
+def _shared_files() -> frozenset[Path]:
+    """What any method's answer passes through: the reader's code, the rankers, the wording."""
+    rooms = [*(ROOT / "models").glob("*.py"), *(ROOT / "retrievers").glob("*.py")]
+    return frozenset({*rooms, ROOT / "methods" / "base.py", ROOT / "benchmarks" / "base.py"})
+
+
+def _method_files(own: Path) -> set[Path]:
+    """The file itself and, from file to file, what it imports out of `methods/` (not the registry)."""
+    found, waiting = set(), [own]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        waiting += [
+            file
+            for name in imported_modules(path.read_text(encoding="utf-8"))
+            if name.startswith("methods.") and (file := ROOT / f"{name.replace('.', '/')}.py").is_file()
+        ]
+    return found
+
+
+def imported_modules(source: str) -> set[str]:
+    """Every module that a source file may import, anywhere in it; ``from a import b`` counts as a and a.b."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+@cache
+def _distribution(module: str) -> str:
+    """ "name==version" of the distribution that a module comes from; "" for a loose file."""
+    owners = metadata.packages_distributions().get(module.partition(".")[0], [])
+    return " ".join(f"{owner}=={metadata.version(owner)}" for owner in sorted(set(owners)))
+
+
+@cache
+def _hash_files(files: tuple[Path, ...], extra: str) -> str:
+    total = hashlib.sha256(extra.encode())
+    for path in files:
+        total.update(f"\0{path.parent.name}/{path.name}\0".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def folder_revision(folder: Path) -> str:
+    """A local model's revision: sixteen hex digits over its weights, configuration and tokenizer files."""
+    suffixes = {".json", ".safetensors", ".bin", ".model", ".txt"}
+    files = sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
+    total = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        total.update(f"\0{path.name}\0{size}\0".encode())
+        for piece in _content(path, size):
+            total.update(piece)
+    return f"{LOCAL}{total.hexdigest()[:16]}"
+
+
+def _content(path: Path, size: int) -> Iterable[bytes]:
+    """The file's bytes, or both of its ends: hashing 14 GB of weights at every start would take a minute."""
+    with path.open("rb") as file:
+        if size <= WHOLE_FILE:
+            yield file.read()
+            return
+        yield file.read(ENDS)
+        file.seek(-ENDS, os.SEEK_END)
+        yield file.read(ENDS)
+
+
+def reader_revision(reader: ReaderSpec, engine: Any) -> str:
+    """A local folder's content, a hub model's commit, or what was asked for where neither is known."""
+    folder = Path(reader.path)
+    if folder.is_dir():
+        return folder_revision(folder)
+    config = getattr(getattr(engine, "model", None), "config", None)
+    return getattr(config, "_commit_hash", None) or reader.revision or "main"

@@ -1,0 +1,281 @@
+"""One JSON line per answer: what a record holds, its key, and how it reaches the disk and comes back.
+
+A record is appended and synced before the next example starts, so that a killed process loses at most the
+line being written; that torn last line is cut off and its example done again. Torch-free: the reports read a
+run folder through `read_records`. Exercised by ``pytest tests/comparison/test_records.py``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+SCHEMA = 1
+KEY_VERSION = 1
+UNDEFINED = "undefined: "
+
+
+class RecordError(ValueError):
+    """A record file that cannot be read, written or locked; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One answer. `score` is 0 to 1; an `error` record has score 0 and is tried again by the next run, unless
+    the error starts with ``undefined: `` (the method has no answer here by definition). `cost` is
+    `models.meter.Cost.to_json()`; `cold` marks the first answer of a method and task in a process; `version`
+    names the code that gave the answer."""
+
+    key: str
+    model: str
+    method: str
+    control: bool
+    task: str
+    example: str
+    cluster: str
+    bucket: str
+    tags: Mapping[str, str | int | float]
+    length: int
+    prediction: str
+    answers: tuple[str, ...]
+    score: float
+    metric: str
+    empty: bool
+    truncated: bool
+    error: str | None
+    spans: tuple[tuple[int, int], ...] | None
+    cost: Mapping[str, Any]
+    cold: bool
+    details: Mapping[str, Any]
+    version: str = ""
+    commit: str | None = None
+    schema: int = field(default=SCHEMA)
+
+    @property
+    def final(self) -> bool:
+        """True where the next run has nothing to do: an answer, or an example without one by definition."""
+        return self.error is None or self.error.startswith(UNDEFINED)
+
+    @property
+    def failed(self) -> bool:
+        """True where the method went wrong; such a record is tried again."""
+        return not self.final
+
+    def to_json(self) -> dict[str, Any]:
+        row = {name.name: getattr(self, name.name) for name in fields(self)}
+        return row | {name: dict(row[name]) for name in ("tags", "cost", "details")}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Record:
+        """A record from its JSON object; unknown fields are an error, as they mean a newer schema."""
+        if row.get("schema") != SCHEMA:
+            raise RecordError(
+                f"record schema {row.get('schema')!r}, expected {SCHEMA}: another version wrote it"
+            )
+        try:
+            spans = row["spans"]
+            pairs = None if spans is None else tuple((int(start), int(end)) for start, end in spans)
+            return cls(**{**row, "answers": tuple(row["answers"]), "spans": pairs})
+        except (TypeError, ValueError, KeyError) as problem:
+            raise RecordError(f"not a record: {problem}") from problem
+
+
+def key(parts: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) over the versioned canonical JSON of everything that can change an answer."""
+    return canonical_digest({"key_version": KEY_VERSION, **parts})
+
+
+def canonical_digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value in its canonical form: sorted keys, no spaces, ASCII."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+# --- where a record lies
+
+
+def slug(label: str) -> str:
+    """A folder name: what is safe of a label, then eight hex digits of its SHA-256; 100 letters at most."""
+    safe = re.sub(r"[^A-Za-z0-9_.]+", "-", label).strip("-.")[:91]
+    mark = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{safe}-{mark}" if safe else mark
+
+
+def task_file(task: str) -> str:
+    """A task's name as part of a file name: itself where that is safe, its slug otherwise."""
+    return task if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", task) else slug(task)
+
+
+def record_path(run_dir: Path, model: str, method: str, task: str, writer: str) -> Path:
+    return group_folder(run_dir, model, method) / f"{task_file(task)}.{writer}.jsonl"
+
+
+def group_folder(run_dir: Path, model: str, method: str) -> Path:
+    return run_dir / "records" / slug(model) / slug(method)
+
+
+# --- writing
+
+
+class RecordFile:
+    """One writer's open file. The caller holds the writer's lock; opening cuts off a torn last line."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with _disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+            _cut_torn_line(path)
+
+    def append(self, record: Record) -> None:
+        """Write one line and sync it; a full disk is a `RecordError`, and all earlier lines are kept."""
+        line = json.dumps(record.to_json(), ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+        with _disk_errors(self.path):
+            while line:
+                line = line[self._file.write(line) :]
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Truncate the file to its last whole line."""
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise RecordError(
+            f"cannot write {path}: {problem.strerror or problem}; the records before it are safe, "
+            "make room (or the folder writable) and run the same command again"
+        ) from problem
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it: a reader sees the old or the new, never half."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writer_lock(run_dir: Path, writer: str) -> Iterator[None]:
+    """Hold a run folder under a writer's name ("serial", "shard-2-of-8"); a second holder is refused.
+
+    The kernel frees the lock with the process, however it dies, so a lock file left behind by a killed run is
+    simply taken over; the pid inside is for the message.
+    """
+    path = run_dir / "records" / f"{writer}.lock"
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise RecordError(
+                f"{run_dir} is being written by {holder} as {writer!r}: wait for it, or choose another --out"
+            ) from None
+        with _disk_errors(path):
+            file.truncate(0)
+            file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+        yield
+
+
+# --- reading
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file, one a line. A torn last line is left out; another bad line is an error."""
+    text = path.read_bytes()
+    rows = []
+    for number, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise RecordError(
+                f"{path}:{number} is not a JSON object; delete the line and its example is done again"
+            )
+        rows.append(row)
+    return rows
+
+
+def read_file(path: Path) -> list[Record]:
+    """The records of one file, in the order of writing."""
+    records = []
+    for number, row in enumerate(read_lines(path), start=1):
+        try:
+            records.append(Record.from_json(row))
+        except RecordError as problem:
+            raise RecordError(f"{path}:{number}: {problem}") from problem
+    return records
+
+
+def read_group(run_dir: Path, model: str, method: str, task: str) -> list[Record]:
+    """Every record of one method and task, by any writer."""
+    paths = sorted(group_folder(run_dir, model, method).glob(f"{task_file(task)}.*.jsonl"))
+    return [record for path in paths for record in read_file(path)]
+
+
+def current(records: Iterable[Record], versions: Mapping[str, str] | None = None) -> list[Record]:
+    """One record an example: the last of its key, an answer rather than an error.
+
+    `versions` maps method labels to the version in ``run.json``: records that older code of a method gave are
+    left out, so that a half-finished second run never mixes two versions in one mean.
+    """
+    best: dict[tuple[str, str, str, str], Record] = {}
+    for record in records:
+        if versions and versions.get(record.method, record.version) != record.version:
+            continue
+        place = (record.model, record.method, record.task, record.example)
+        if place not in best or record.final or best[place].failed:
+            best[place] = record
+    return list(best.values())
+
+
+def read_records(run_dir: Path) -> list[Record]:
+    """The current record of every example in a run folder (`current`), in a stable order."""
+    run_dir = Path(run_dir)
+    try:
+        run = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+        versions = {method["label"]: method["version"] for method in run["methods"] if "version" in method}
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise RecordError(
+            f"{run_dir} is not a run folder: run.json is missing or malformed ({problem})"
+        ) from problem
+    paths = sorted((run_dir / "records").glob("*/*/*.jsonl"))
+    return current((record for path in paths for record in read_file(path)), versions)

@@ -1,0 +1,125 @@
+"""The contract of a method, and the few lines that every method shares.
+
+A method is built by ``factory(engine, **options)`` and answers with ``answer(context, question)``. The runner
+passes ``task=`` if the signature takes it, so that a method can wrap its own chunks in the benchmark's
+wording. A signature that takes ``example`` sees the answer key: such a method is a control, and so is one
+that says so (``control = True``); a control is marked in every table and tested in none. A plugin need not
+import this file: a bare string is an answer too.
+
+What a record's details hold is the same for every method that reads chunks: `chunks` (how many there were),
+`picked` (the positions of those that were read for the answer) and `flags` (the names of what was unusual).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+from benchmarks.base import PLAIN_QA, Span, Task
+from retrievers.base import Ranker, Ranking
+from retrievers.chunking import Boundary, Chunk, split
+
+if TYPE_CHECKING:
+    from models.engine import Engine
+
+Clause = Literal["oprm", "all", "none"]
+"""Whose prompts carry the task's no-answer clause: OPRM's rows alone, every method's, nobody's."""
+
+
+class Undefined(Exception):
+    """The method is not defined for this example (an oracle without evidence): counted, never scored."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`text` is scored; `spans` are the characters of the context that were read, where a method picks some;
+    `details` must serialise to JSON and stay small; `truncated` says that part of the context was cut away
+    because the reader's window is too short."""
+
+    text: str
+    spans: tuple[Span, ...] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    truncated: bool = False
+
+
+class Method(Protocol):
+    """What the runner calls; see the module's docstring for what else a signature may take."""
+
+    def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer | str: ...
+
+
+def prompt_ids(engine: Engine, task: Task, context: str, question: str, *, clause: bool = False) -> list[int]:
+    """The whole prompt's ids in the task's wording, inside the reader's chat turn if the task wants one."""
+    return fit(engine, task, task.prompt(context, question, clause=clause))[0]
+
+
+def generate(engine: Engine, task: Task, context: str, question: str, *, clause: bool = False) -> Answer:
+    """Read one prompt and decode greedily under the task's limits."""
+    ids, cut = fit(engine, task, task.prompt(context, question, clause=clause))
+    return Answer(engine.generate(ids, task.max_new_tokens, stop=task.stop), truncated=cut)
+
+
+def fit(engine: Engine, task: Task, prompt: str) -> tuple[list[int], bool]:
+    """The prompt's ids, with room for the answer in the reader's window, and whether that took a cut.
+
+    The cut is LongBench's (Bai et al. 2024): the first and the last half of the plain prompt's ids that fit,
+    decoded, joined, and only then wrapped. Recurrent readers have no window and are never cut.
+    ValueError for a window that no prompt fits in."""
+    ids = engine.encode(prompt, chat=task.chat)
+    if engine.window is None or len(ids) <= (room := engine.window - task.max_new_tokens):
+        return ids, False
+    plain = engine.encode(prompt)
+    half = (room - (len(ids) - len(plain))) // 2
+    while half > 0:
+        shorter = engine.text(plain[:half]) + engine.text(plain[-half:])
+        ids = engine.encode(shorter, chat=task.chat)
+        if len(ids) <= room:
+            return ids, True
+        half -= (len(ids) - room + 1) // 2  # decoded and encoded again, the halves can come out longer
+    raise ValueError(
+        f"the reader's window of {engine.window} tokens has no room for a prompt beside "
+        f"{task.max_new_tokens} new tokens: expected a reader with a longer window"
+    )
+
+
+def split_context(
+    engine: Engine, context: str, size: int | None, overlap: int | None, boundary: Boundary
+) -> list[Chunk]:
+    """The context's chunks, the same for every method; None means the reader's own size and overlap.
+
+    A context without tokens is one empty chunk, so that every method answers from it as from any other."""
+    size = engine.spec.chunk_size if size is None else size
+    overlap = engine.spec.overlap if overlap is None else overlap
+    with engine.phase("split"):
+        chunks = split(context, engine.offsets(context), size, overlap=overlap, boundary=boundary)
+    return chunks or [Chunk(0, len(context), context, 0)]
+
+
+def require_question(task: Task, question: str) -> None:
+    """Undefined where the task has no question to choose text by (a summary, a few-shot block)."""
+    if not task.retrievable or not question.strip():
+        raise Undefined(f"choosing by the question is not defined for task {task.name}: it has none")
+
+
+def retrieve(engine: Engine, ranker: Ranker, task: Task, question: str, chunks: Sequence[Chunk]) -> Ranking:
+    """The ranker's order, costed as "retrieve"; a single chunk is not ranked, and flagged.
+
+    Undefined where there is no question to rank by."""
+    require_question(task, question)
+    if len(chunks) == 1:
+        return Ranking([0], [0.0], {"single_chunk": True})
+    with engine.phase("retrieve"):
+        return ranker.rank(question, chunks)
+
+
+def chunk_details(chunks: Sequence[Chunk], picked: Sequence[int], *flags: str) -> dict[str, Any]:
+    """The details that every method over chunks records; `flags` that are empty are left out."""
+    flags += ("empty_context" if chunks[0].tokens == 0 else "",)
+    return {"chunks": len(chunks), "picked": list(picked), "flags": [flag for flag in flags if flag]}
+
+
+def check_choice(option: str, value: object, choices: Any) -> None:
+    """ValueError unless `value` is one of the Literal `choices`."""
+    if value not in get_args(choices):
+        raise ValueError(f"{option}={value!r} is unknown: expected {' or '.join(get_args(choices))}")

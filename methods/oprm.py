@@ -1,0 +1,201 @@
+"""OPRM, overflow prevention for recurrent models (Ben-Kish et al. 2025, arXiv 2505.07793).
+
+A recurrent reader's state is of fixed size and overflows with facts. OPRM gives every chunk of the context a
+state of its own: the chunks, each in the whole prompt, are read as a batch; the rows whose next token would
+be the no-answer word are dropped (the IDK filter); the answer is decoded from the row with the lowest entropy
+of its next token, ``-sum p log2 p`` (the slides' formula lost its minus sign), or from the one under which
+the question's own tokens are most likely. Left open by the paper and decided here: ties go to the earlier
+chunk; where all rows are filtered, entropy decides among all of them; a single chunk is answered from without
+a choice. The last two are flagged.
+Exercised by ``--method oprm`` and ``--method "oprm:candidates=bm25,m=8,idk_filter=false"``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from benchmarks.base import PLAIN_QA, Task
+from methods.base import (
+    Answer,
+    Clause,
+    check_choice,
+    chunk_details,
+    fit,
+    generate,
+    require_question,
+    retrieve,
+    split_context,
+)
+from retrievers import build
+from retrievers.base import Ranker
+from retrievers.chunking import Boundary, Chunk, join
+
+if TYPE_CHECKING:
+    from models.engine import Engine, Prefill
+
+Select = Literal["entropy", "query_likelihood"]
+OnAllFiltered = Literal["entropy", "abstain"]
+RECORDED = 64  # rows whose numbers are kept in the record
+
+
+class Mark(NamedTuple):
+    """What a row is chosen by. Marks compare: filtered rows last, then the lower cost (bits of entropy, or
+    minus the question's log-likelihood in nats), then the earlier chunk."""
+
+    filtered: bool
+    cost: float
+    chunk: int
+    entropy: float
+
+
+@dataclass(frozen=True)
+class OPRM:
+    """`select` names the criterion and `idk_filter` turns the filter off; `on_all_filtered=abstain` answers
+    with the no-answer word. `candidates` is a ranker's SPEC that leaves `m` chunks to be read; with `top`
+    above 1 the best chunks are joined and read once more, for facts that lie in several. The rows carry the
+    task's no-answer clause unless `clause=none`."""
+
+    engine: Engine
+    _: KW_ONLY
+    chunk_size: int | None = None
+    overlap: int | None = None
+    boundary: Boundary = "token"
+    select: Select = "entropy"
+    idk_filter: bool = True
+    on_all_filtered: OnAllFiltered = "entropy"
+    candidates: str | Ranker | None = None
+    m: int = 8
+    top: int = 1
+    clause: Clause = "oprm"
+    ranker: Ranker | None = field(init=False, default=None)
+    no_answer_ids: frozenset[int] = field(init=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        for option, choices in (("select", Select), ("on_all_filtered", OnAllFiltered), ("clause", Clause)):
+            check_choice(option, getattr(self, option), choices)
+        for option in ("m", "top"):
+            if getattr(self, option) < 1:
+                raise ValueError(f"{option}={getattr(self, option)} is too small: expected at least 1 chunk")
+        if self.candidates is not None:
+            object.__setattr__(self, "ranker", build(self.candidates, self.engine))
+        if self.idk_filter:
+            object.__setattr__(self, "no_answer_ids", _no_answer_ids(self.engine))
+
+    def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
+        """Reads every chunk once and keeps one state; memory does not grow with the number of chunks.
+
+        Undefined where the criterion or the candidates need a question and the task has none."""
+        if self.select == "query_likelihood":
+            require_question(task, question)
+        chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
+        read = self._candidates(chunks, question, task)
+        prompts = [fit(self.engine, task, self._prompt(chunks[i].text, question, task)) for i in read]
+        place = self._question_place(chunks[read[0]], question, task)
+        marks, state = self._read(read, [ids for ids, _ in prompts], place)
+        all_filtered = all(mark.filtered for mark in marks)
+        picked = [mark.chunk for mark in marks if mark.filtered == all_filtered][: self.top]
+        details = self._details(chunks, picked, marks)
+        truncated = any(cut for _, cut in prompts)
+        if all_filtered and self.on_all_filtered == "abstain":
+            return Answer(self.engine.spec.no_answer, (), details | {"picked": []}, truncated)
+        text, spans = join(context, [chunks[i] for i in sorted(picked)])
+        if state is None:
+            answer = generate(self.engine, task, text, question, clause=self.clause != "none")
+            return replace(answer, spans=spans, details=details, truncated=truncated or answer.truncated)
+        output = self.engine.decode(state, task.max_new_tokens, stop=task.stop)
+        if state.again:
+            details["flags"].append("prefill_again")
+        return Answer(output, spans, details, truncated)
+
+    def _candidates(self, chunks: Sequence[Chunk], question: str, task: Task) -> list[int]:
+        """The chunks to read, in document order."""
+        if self.ranker is None:
+            return list(range(len(chunks)))
+        return sorted(retrieve(self.engine, self.ranker, task, question, chunks).order[: self.m])
+
+    def _prompt(self, text: str, question: str, task: Task) -> str:
+        return task.prompt(text, question, clause=self.clause != "none")
+
+    def _read(
+        self, read: Sequence[int], rows: Sequence[Sequence[int]], place: slice
+    ) -> tuple[list[Mark], Prefill | None]:
+        """The rows' marks, best first, and the best row's state (none if several are to be read again)."""
+        marks: list[Mark] = []
+        state: Prefill | None = None
+        last = 1 - place.start  # the logits of a position are those of the token after it
+        for positions, prefill in self.engine.prefill_batches(rows, last=last):
+            found = [
+                self._mark(read[position], rows[position], prefill.logits[row], place, len(rows) > 1)
+                for row, position in enumerate(positions)
+            ]
+            best = min(found)
+            if self.top == 1 and (not marks or best < min(marks)):
+                state = self.engine.select(prefill, found.index(best))
+            marks += found
+            del prefill  # or the batch's states would live on while the next batch is read
+        return sorted(marks), state
+
+    def _mark(self, chunk: int, ids: Sequence[int], logits: Any, place: slice, choosing: bool) -> Mark:
+        """`logits` is [last, vocabulary], float32."""
+        filtered = choosing and int(logits[-1].argmax()) in self.no_answer_ids
+        bits = entropy(logits[-1])
+        if self.select == "entropy":
+            return Mark(filtered, bits, chunk, bits)
+        question = list(ids[place])
+        likelihoods = logits[: len(question)].log_softmax(-1)
+        return Mark(filtered, -float(likelihoods[list(range(len(question))), question].sum()), chunk, bits)
+
+    def _question_place(self, chunk: Chunk, question: str, task: Task) -> slice:
+        """Where the question's tokens are in every row, counted from its end; no place if entropy selects.
+
+        Prompts are encoded whole, so the place is found by comparison with the prompt of another question."""
+        if self.select == "entropy":
+            return slice(0, 0)
+        other = next(sign for sign in "#@~^" if sign not in question)
+        ids, others = (
+            self.engine.encode(self._prompt(chunk.text, asked, task), chat=task.chat)
+            for asked in (question, other)
+        )
+        start, after = _common(ids, others), _common(ids[::-1], others[::-1])
+        return slice(max(start, 1) - len(ids), -after or None)  # the first token of a row has no probability
+
+    def _details(
+        self, chunks: Sequence[Chunk], picked: Sequence[int], marks: Sequence[Mark]
+    ) -> dict[str, Any]:
+        """Numbers are listed in the order of the chunks that were read, the first `RECORDED` of them."""
+        by_chunk = sorted(marks, key=lambda mark: mark.chunk)[:RECORDED]
+        single = "single_chunk" if len(marks) == 1 else ""
+        lost = "all_filtered" if all(mark.filtered for mark in marks) else ""
+        details = chunk_details(chunks, picked, single, lost)
+        details["filtered"] = sum(mark.filtered for mark in marks)
+        details["entropies"] = [round(mark.entropy, 4) for mark in by_chunk]
+        if self.select == "query_likelihood":
+            details["likelihoods"] = [round(-mark.cost, 4) for mark in by_chunk]
+        if self.ranker is not None:
+            details["candidates"] = [mark.chunk for mark in by_chunk]
+        return details
+
+
+def entropy(logits: Any) -> float:
+    """Entropy in bits of the softmax over `logits` [vocabulary]; a token of no probability adds nothing."""
+    log_p = logits.log_softmax(-1)
+    return float(-(log_p.exp() * log_p.clamp_min(-1e4)).sum()) / math.log(2)
+
+
+def _no_answer_ids(engine: Engine) -> frozenset[int]:
+    word = engine.spec.no_answer
+    if not word.strip():
+        raise ValueError(
+            f"the reader {engine.spec.name} has no no-answer word, which the IDK filter looks for: "
+            "set one in models/specs.py or idk_filter=false"
+        )
+    return engine.first_ids(word)
+
+
+def _common(ids: Sequence[int], others: Sequence[int]) -> int:
+    """How many ids both begin with."""
+    pairs = zip(ids, others, strict=False)
+    return next((position for position, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(others)))

@@ -1,0 +1,387 @@
+"""The inference engine: token ids in, last logits and one kept state out, for any causal language model
+that transformers loads.
+
+Rows are read in batches of equal length (padding moves the logits of recurrent models), under a token
+budget; one row's state is cut out and decoded greedily. ``Engine.load("tiny")`` opens a reader,
+`Engine(model, tokenizer, spec)` wraps a loaded one. Exercised by ``pytest tests/models/test_engine.py``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from models.cache import can_select, copy_state, select_row, start_state, state_argument
+from models.loading import device_gauge, open_reader, token_budget
+from models.meter import Cost, Meter
+from models.specs import ReaderError, ReaderSpec
+
+__all__ = ["Engine", "Prefill", "ReaderError"]
+
+Ids = Sequence[int]
+
+
+@dataclass
+class Prefill:
+    """Rows of equal length that have been read.
+
+    `logits` is float32 [rows, last, vocabulary], those of the last positions. `state` is the reader's,
+    opaque. `again` says that the row had to be read a second time (or will be, by `decode`), because its
+    family's state can neither be cut nor kept; `made_by` counts the forward that made the state.
+    """
+
+    rows: list[Ids]
+    logits: torch.Tensor
+    state: Any
+    made_by: int
+    again: bool = False
+
+
+class Engine:
+    """A reader on its device. Methods see ids, text and `Prefill.logits`, and no other tensor.
+
+    `window` is the longest prompt of a reader with positions (None for recurrent ones); `kernel` names the
+    Mamba scan: "numba" (ours, on a CPU), "cuda" (mamba_ssm and causal_conv1d) or "torch"; `batch_tokens` is
+    the budget of a micro-batch, which shrinks when the device runs out of memory.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        spec: ReaderSpec,
+        *,
+        kernel: str = "torch",
+        batch_tokens: int | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.spec = spec
+        self.kernel = kernel
+        self.device = model.device
+        self.dtype = model.dtype
+        config = model.config.get_text_config()
+        self.vocab_size: int = config.vocab_size
+        self.window = spec.window or _window(config)
+        self.eos_ids = _eos_ids(model, tokenizer)
+        self.batch_tokens = batch_tokens or token_budget(model)
+        self._state_argument = state_argument(model)
+        accepted = inspect.signature(model.forward).parameters
+        self._takes_last = "logits_to_keep" in accepted
+        self._takes_positions = "position_ids" in accepted
+        self._forwards = 0
+        self._meter = Meter(device_gauge(self.device))
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        allow_slow: bool = False,
+    ) -> Engine:
+        """Open a reader: a name of `models/specs.py`, a hub id or a local folder.
+
+        `dtype` "auto" is float32 on a CPU and the spec's on CUDA. ReaderError (one line) for a reader that
+        is not there, incomplete, or needs what is not installed; `allow_slow` lets a Mamba run on CUDA
+        without its kernels.
+        """
+        model, tokenizer, spec, kernel = open_reader(
+            name,
+            device=device,
+            dtype=dtype,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            allow_slow=allow_slow,
+        )
+        return cls(model, tokenizer, spec, kernel=kernel)
+
+    # Text and ids
+
+    def encode(self, text: str, *, chat: bool = False) -> list[int]:
+        """The prompt's ids: inside one user turn if `chat` and the tokenizer has a chat template, and
+        otherwise plain, with the start token that the tokenizer wants. ReaderError for an empty prompt."""
+        if not text.strip():
+            raise ReaderError("empty prompt: expected text to read")
+        if chat and self.tokenizer.chat_template:
+            turn = [{"role": "user", "content": text}]
+            rendered = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+            return self._ids(str(rendered))  # the template writes the special tokens itself
+        if not self.spec.special_tokens:
+            return self._ids(text)
+        ids = self._ids(text, add_special_tokens=True)
+        while ids and ids[-1] in self.eos_ids:
+            ids.pop()  # some tokenizers close every text; a closed prompt has no answer
+        return ids
+
+    def text(self, ids: Ids) -> str:
+        """The text of the ids, special tokens left out."""
+        return str(
+            self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of the text, special ones not counted."""
+        return len(self._ids(text))
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """The span of characters (start, end) of every token, without special tokens. ReaderError if the
+        tokenizer cannot say."""
+        if not self.tokenizer.is_fast:
+            raise ReaderError(
+                f"the tokenizer of {self.spec.name} gives no offsets: a fast one (tokenizer.json) is needed"
+            )
+        return [
+            (start, end) for start, end in self._tokens(text, return_offsets_mapping=True)["offset_mapping"]
+        ]
+
+    def first_ids(self, word: str) -> frozenset[int]:
+        """The ids that an answer which is `word` can begin with: the first of the word's, with and without
+        a blank before it. Tokens that print nothing (a bare blank, an unknown word) are passed over;
+        ReaderError if no other is left."""
+        spellings = (self._ids(word), self._ids(" " + word))
+        firsts = (next((token for token in ids if self.text([token]).strip()), None) for ids in spellings)
+        found = frozenset(token for token in firsts if token is not None)
+        if not found:
+            raise ReaderError(
+                f"the tokenizer of {self.spec.name} has no token for {word!r}: choose another word"
+            )
+        return found
+
+    # Reading
+
+    def prefill(self, rows: Sequence[Ids], *, last: int = 1) -> Prefill:
+        """Read rows of equal length in one forward; `Prefill.logits` is float32 [rows, last, vocabulary].
+
+        ReaderError for rows that are empty, of unequal length, shorter than `last` or longer than the
+        window."""
+        self._check(rows, last)
+        if len({len(row) for row in rows}) != 1:
+            raise ReaderError(
+                "rows of unequal length cannot be read together (nothing is padded): use prefill_batches"
+            )
+        with self.phase("prefill"):
+            logits, state = self._forward(rows, last, start_state(self.model))
+        self._meter.cost.prompt_tokens += len(rows) * len(rows[0])
+        return Prefill(list(rows), logits, state, made_by=self._forwards)
+
+    def prefill_batches(self, rows: Sequence[Ids], *, last: int = 1) -> Iterator[tuple[list[int], Prefill]]:
+        """Read rows of any lengths, equal lengths together, in micro-batches of at most `batch_tokens`
+        tokens (one row at least). Yields the rows' positions, in their order within a length, and their
+        `Prefill`.
+
+        When the device runs out of memory the budget is halved, for good, and the batch is read again;
+        ReaderError when one row alone does not fit."""
+        self._check(rows, last)
+        by_length: dict[int, list[int]] = {}
+        for position, row in enumerate(rows):
+            by_length.setdefault(len(row), []).append(position)
+        for length, positions in by_length.items():
+            while positions:
+                batch = positions[: max(1, self.batch_tokens // length)]
+                prefill = self._prefill_if_it_fits([rows[position] for position in batch], last)
+                if prefill is None:
+                    self._halve(len(batch), length)
+                    continue
+                yield batch, prefill
+                del prefill  # before the next batch is read, so that one state at most is held here
+                positions = positions[len(batch) :]
+
+    def select(self, prefill: Prefill, row: int) -> Prefill:
+        """One row by itself, in memory of its own: logits [1, last, vocabulary] and its state, as if it had
+        been read alone. Where the family's state cannot be cut, `again` is set and `decode` reads the row
+        again."""
+        if not 0 <= row < len(prefill.rows):
+            raise IndexError(f"row {row} of a prefill of {len(prefill.rows)}")
+        cut = Prefill([prefill.rows[row]], prefill.logits[row : row + 1].clone(), None, -1, again=True)
+        if can_select(self.model, prefill.state):
+            return replace(cut, state=select_row(prefill.state, row, self.device), again=False)
+        if len(prefill.rows) == 1:
+            return replace(cut, state=prefill.state, made_by=prefill.made_by, again=prefill.again)
+        return cut
+
+    def decode(self, prefill: Prefill, max_new_tokens: int, *, stop: Sequence[str] = ()) -> str:
+        """Continue the one row greedily, token by token, and return the new text.
+
+        Ends at an end-of-text token, at `max_new_tokens`, at the end of the window, or at a stop string,
+        which is cut off with what follows; a stop string with nothing but blanks before it does not count
+        (a leading newline is forgiven, as LongBench does). The prefill stays usable: decoding it again
+        gives the same text."""
+        if len(prefill.rows) != 1:
+            raise ReaderError(f"decode takes one row, not {len(prefill.rows)}: select one first")
+        if max_new_tokens < 1:
+            raise ReaderError(f"max_new_tokens is {max_new_tokens}: expected at least 1")
+        state = self._own_state(prefill)
+        room = max_new_tokens
+        if self.window is not None:
+            room = min(room, self.window - len(prefill.rows[0]) + 1)  # the last new token is never read
+        logits, ids = prefill.logits, []
+        with self.phase("decode"):
+            while True:
+                token = int(logits[0, -1].argmax())
+                self._meter.cost.new_tokens += 1
+                if token in self.eos_ids:
+                    break
+                ids.append(token)
+                text = self.text(ids) if stop else ""
+                if (end := _stop_at(text, stop)) is not None:
+                    return text[:end]
+                if len(ids) == room:
+                    break
+                # one token at a time: several at once on a filled cache restart Mamba's state in transformers
+                position = len(prefill.rows[0]) + len(ids) - 1
+                logits, state = self._forward([[token]], 1, state, position=position)
+        return self.text(ids)
+
+    def generate(self, ids: Ids, max_new_tokens: int, *, stop: Sequence[str] = ()) -> str:
+        """Read one prompt and continue it: `prefill`, then `decode`."""
+        return self.decode(self.prefill([ids]), max_new_tokens, stop=stop)
+
+    def score(self, prompt_ids: Ids, continuation_ids: Ids) -> float:
+        """Log-probability (nats) of the continuation after the prompt: one forward, logits of its positions
+        only. ReaderError if either is empty, or both together are longer than the window."""
+        if not prompt_ids or not continuation_ids:
+            raise ReaderError("score needs a prompt and a continuation of at least one token each")
+        row = [*prompt_ids, *continuation_ids[:-1]]
+        self._check([row], len(continuation_ids))
+        with self.phase("score"):
+            logits, _ = self._forward([row], len(continuation_ids), None, keep_state=False)
+            targets = torch.tensor(continuation_ids, device=self.device)[:, None]
+            total = logits[0].log_softmax(-1).gather(1, targets).sum().item()
+        self._meter.cost.prompt_tokens += len(row)
+        return total
+
+    # Cost
+
+    def meter(self) -> AbstractContextManager[Cost]:
+        """``with engine.meter() as cost:`` counts everything the engine does inside, complete at the end."""
+        return self._meter.run()
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Books the block's wall time under `name` in the running meter; see `Meter.phase`."""
+        return self._meter.phase(name)
+
+    def count_encoder_tokens(self, tokens: int) -> None:
+        """For rankers: what their own encoder has read."""
+        self._meter.cost.encoder_tokens += tokens
+
+    # Inside
+
+    def _tokens(self, text: str, **options: Any) -> Any:
+        options = {"add_special_tokens": False} | options
+        return self.tokenizer(text, verbose=False, **options)  # quiet about texts beyond the training length
+
+    def _ids(self, text: str, **options: Any) -> list[int]:
+        return list(self._tokens(text, **options)["input_ids"])
+
+    def _check(self, rows: Sequence[Ids], last: int) -> None:
+        lengths = {len(row) for row in rows}
+        if not lengths or 0 in lengths:
+            raise ReaderError("empty prompt: expected at least one token in every row")
+        if not 1 <= last <= min(lengths):
+            raise ReaderError(f"logits of the last {last} positions asked of a row of {min(lengths)} tokens")
+        if self.window is not None and max(lengths) > self.window:
+            raise ReaderError(
+                f"{self.spec.name} reads {self.window} tokens and got {max(lengths)}: cut the prompt first"
+            )
+
+    @torch.inference_mode()
+    def _forward(
+        self,
+        rows: Sequence[Ids],
+        last: int,
+        state: Any,
+        *,
+        position: int | None = None,
+        keep_state: bool = True,
+    ) -> tuple[torch.Tensor, Any]:
+        """One call of the model: float32 logits [rows, last, vocabulary] and the state after the rows.
+        `position` is that of a decoded token: some families (Bamba) count from 0 again unless told."""
+        self._forwards += 1
+        options: dict[str, Any] = {} if state is None else {self._state_argument: state}
+        if self._takes_last:
+            options["logits_to_keep"] = last
+        if self._takes_positions and position is not None:
+            options["position_ids"] = torch.tensor([[position]], device=self.device)
+        ids = torch.tensor(rows, dtype=torch.long, device=self.device)
+        with _head_reads_last(self.model, 0 if self._takes_last else last):
+            output = self.model(input_ids=ids, use_cache=keep_state, return_dict=True, **options)
+        self._meter.cost.calls += 1
+        logits = output.logits[:, -last:].float()
+        if torch.isnan(logits).any():
+            raise ReaderError(
+                f"{self.spec.name} answers NaN in {self.dtype}: try --dtype bfloat16 or float32"
+            )
+        returned = getattr(output, self._state_argument, None)
+        return logits, state if returned is None else returned
+
+    def _own_state(self, prefill: Prefill) -> Any:
+        """A state that decoding may overwrite."""
+        if can_select(self.model, prefill.state):
+            return copy_state(prefill.state)
+        state = prefill.state
+        if prefill.made_by != self._forwards:
+            # something was read since: a state that cannot be copied may be overwritten, wherever it is kept
+            prefill.again = True
+            state = self.prefill(prefill.rows).state
+        if state is None:
+            raise ReaderError(f"{self.spec.name} keeps no state of what it reads: nothing to decode from")
+        return state
+
+    def _prefill_if_it_fits(self, rows: Sequence[Ids], last: int) -> Prefill | None:
+        try:
+            return self.prefill(rows, last=last)
+        except torch.OutOfMemoryError:
+            return None  # retried by the caller, once this frame has let go of what did not fit
+
+    def _halve(self, rows: int, length: int) -> None:
+        if rows == 1:
+            raise ReaderError(
+                f"{self.device} has too little memory for one row of {length} tokens: use shorter chunks"
+            )
+        self.batch_tokens = rows // 2 * length
+        self._meter.cost.halvings += 1
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _stop_at(text: str, stop: Sequence[str]) -> int | None:
+    """Where the text ends if one of the stop strings occurs after its first printing character."""
+    first = len(text) - len(text.lstrip())
+    found = [place for place in (text.find(string, first + 1) for string in stop) if place >= 0]
+    return min(found, default=None)
+
+
+@contextmanager
+def _head_reads_last(model: PreTrainedModel, last: int) -> Iterator[None]:
+    """For models that know no `logits_to_keep`: their head sees the last positions only (0: all)."""
+    head = model.get_output_embeddings() if last else None
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][:, -last:], *inputs[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _window(config: Any) -> int | None:
+    """The number of positions, where there is attention over all of them; recurrent readers have no limit."""
+    attends = getattr(config, "num_attention_heads", None)
+    return getattr(config, "max_position_embeddings", None) if attends else None
+
+
+def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    configured: Any = getattr(model.generation_config, "eos_token_id", None)
+    several = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in (*several, tokenizer.eos_token_id) if isinstance(token, int))

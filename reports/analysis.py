@@ -1,0 +1,197 @@
+"""Every number of a report, from the columns of a run: means, differences, adjusted p-values, leaders.
+
+Two test families, fixed before any run: the macro row of each method (confirmatory, Holm) and its task rows
+(exploratory, Benjamini-Hochberg). Controls are measured and never tested, so that they do not inflate either
+family. Exercised by ``python -m reports RUN_DIR``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from comparison.records import canonical_digest
+from reports import statistics
+from reports.collect import Run
+from reports.statistics import FEW_CLUSTERS, Difference, Estimate
+
+MACRO = "macro"
+ALL = "all"
+CONFIRMATORY = "confirmatory"
+EXPLORATORY = "exploratory"
+CONTROL = "control"
+SIGNIFICANT = 0.05
+
+Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The examples that two methods have both answered: scores [n] of each, clusters [n], buckets [n], tasks
+    [n]."""
+
+    first: np.ndarray
+    second: np.ndarray
+    clusters: np.ndarray
+    buckets: np.ndarray
+    tasks: np.ndarray
+
+    def within(self, bucket: str) -> Pairs:
+        chosen = np.ones(len(self.first), dtype=bool) if bucket == ALL else self.buckets == bucket
+        columns = (self.first, self.second, self.clusters, self.buckets, self.tasks)
+        return Pairs(*(column[chosen] for column in columns))
+
+    def difference(self) -> Difference:
+        return statistics.difference(self.first, self.second, self.clusters, self.tasks)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A method against the baseline in one place. `p` is None outside the bucket ``all``; `family` is ""
+    there, and "control" wherever the method is one (with a p that belongs to no family and is never
+    adjusted)."""
+
+    difference: Difference
+    family: str
+    p: float | None = None
+    p_adjusted: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        return self.p_adjusted is not None and self.p_adjusted < SIGNIFICANT and not self.few
+
+    @property
+    def few(self) -> bool:
+        return self.difference.estimate.clusters < FEW_CLUSTERS
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All results of a run by (method, task, bucket); `leaders[task]` holds the best method, then those whose
+    paired interval to it includes zero; `family_sizes` the m of each correction."""
+
+    results: dict[Place, Estimate]
+    contrasts: dict[Place, Contrast]
+    leaders: dict[str, tuple[str, ...]]
+    family_sizes: dict[str, int]
+
+
+def analyse(run: Run) -> Analysis:
+    """Compute everything that the tables print."""
+    results = _results(run)
+    contrasts, sizes = _adjust(_contrasts(run))
+    names = [task.name for task in run.tasks] + [MACRO]
+    return Analysis(results, contrasts, {name: _leaders(run, name, results) for name in names}, sizes)
+
+
+def task_names(run: Run, task: str) -> tuple[str, ...]:
+    """The tasks that a row of the tables stands for: itself, or every confirmatory one for the macro row."""
+    return tuple(info.name for info in run.confirmatory) if task == MACRO else (task,)
+
+
+def pair(run: Run, first: str, second: str, tasks: Sequence[str]) -> Pairs | None:
+    """Pair two methods by example id over `tasks`; None where one of the tasks has no example that both
+    answered.
+
+    A mean over fewer tasks than the others' would not be comparable with them, so none is given.
+    """
+    pieces = []
+    for number, task in enumerate(tasks):
+        one, two = run.columns.get((first, task)), run.columns.get((second, task))
+        shared = [example for example in one.ids if example in two.places] if one and two else []
+        if not (one and two and shared):
+            return None
+        here = [one.places[example] for example in shared]
+        there = [two.places[example] for example in shared]
+        number_of_task = np.full(len(shared), number)
+        pieces.append(
+            (one.scores[here], two.scores[there], one.clusters[here], one.buckets[here], number_of_task)
+        )
+    return Pairs(*(np.concatenate(column) for column in zip(*pieces, strict=True))) if pieces else None
+
+
+def _results(run: Run) -> dict[Place, Estimate]:
+    results: dict[Place, Estimate] = {}
+    for method in run.methods:
+        label = method.label
+        for task in [info.name for info in run.tasks] + [MACRO]:
+            # A column paired with itself is the column, over one task or over all of the macro row.
+            own = pair(run, label, label, task_names(run, task))
+            if own is None:
+                continue
+            for bucket in _places(run, task):
+                part = own.within(bucket)
+                if len(part.first):
+                    results[label, task, bucket] = statistics.mean_interval(
+                        part.first, part.clusters, part.tasks
+                    )
+    return results
+
+
+def _contrasts(run: Run) -> dict[Place, Contrast]:
+    contrasts: dict[Place, Contrast] = {}
+    others = [method for method in run.methods if run.baseline and method.label != run.baseline]
+    for method in others:
+        for task in [info.name for info in run.tasks] + [MACRO]:
+            pairs = pair(run, method.label, run.baseline, task_names(run, task))
+            if pairs is None:
+                continue
+            family = CONTROL if method.control else CONFIRMATORY if task == MACRO else EXPLORATORY
+            for bucket in _places(run, task):
+                part = pairs.within(bucket)
+                if bucket == ALL:
+                    p = _p_value(run, part, method.label, task)
+                    contrasts[method.label, task, bucket] = Contrast(part.difference(), family, p)
+                elif len(part.first):
+                    inherited = CONTROL if method.control else ""
+                    contrasts[method.label, task, bucket] = Contrast(part.difference(), inherited)
+    return contrasts
+
+
+def _places(run: Run, task: str) -> list[str]:
+    return [ALL] if task == MACRO else [ALL, *run.buckets[task]]
+
+
+def _p_value(run: Run, pairs: Pairs, method: str, task: str) -> float:
+    seed = int(canonical_digest([run.key, "sign-flip", method, run.baseline, task])[:16], 16)
+    return statistics.sign_flip(pairs.first - pairs.second, pairs.clusters, pairs.tasks, seed=seed)
+
+
+def _adjust(contrasts: dict[Place, Contrast]) -> tuple[dict[Place, Contrast], dict[str, int]]:
+    sizes = {}
+    for family, correct in ((CONFIRMATORY, statistics.holm), (EXPLORATORY, statistics.benjamini_hochberg)):
+        places = [place for place, contrast in contrasts.items() if contrast.family == family]
+        sizes[family] = len(places)
+        if places:
+            adjusted = correct([contrasts[place].p or 0.0 for place in places])
+            for place, value in zip(places, adjusted, strict=True):
+                contrasts[place] = replace(contrasts[place], p_adjusted=float(value))
+    return contrasts, sizes
+
+
+def _leaders(run: Run, task: str, results: dict[Place, Estimate]) -> tuple[str, ...]:
+    """The best method and those not told from it, where at least two compete; controls and columns of fewer
+    than 20 clusters do not."""
+    rivals = {
+        method.label: estimate.mean
+        for method in run.methods
+        if not method.control and (estimate := results.get((method.label, task, ALL)))
+        if estimate.clusters >= FEW_CLUSTERS
+    }
+    if len(rivals) < 2:
+        return ()
+    best = max(rivals, key=lambda label: rivals[label])
+    return best, *(label for label in _level_with(run, best, rivals, task_names(run, task)))
+
+
+def _level_with(run: Run, best: str, rivals: Iterable[str], tasks: Sequence[str]) -> list[str]:
+    level = []
+    for label in rivals:
+        pairs = pair(run, label, best, tasks) if label != best else None
+        if pairs is not None:
+            gap = pairs.difference().estimate
+            if gap.low <= 0.0 <= gap.high:
+                level.append(label)
+    return level

@@ -1,0 +1,283 @@
+"""A run folder read into columns: what was planned (``run.json``), what was answered (``records/``), where
+the evidence lies (``examples/``). Nothing else is looked at, so a report can be made again anywhere and at
+any time.
+
+Exercised by ``python -m reports RUN_DIR``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from comparison.records import Record, RecordError, canonical_digest, read_lines, read_records, task_file
+
+Span = tuple[int, int]
+
+BUCKET_TAGS = ("facts", "length", "hops")
+
+
+class ReportError(ValueError):
+    """A run folder that no report can be made from; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A planned method; a control is shown in every table and tested in none."""
+
+    label: str
+    control: bool
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """A planned task: `n` examples; only confirmatory tasks enter the macro mean."""
+
+    name: str
+    n: int
+    confirmatory: bool = True
+    revision: str = ""
+    metric: str = ""
+    trained_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """The scored answers of one method on one task: ids [n], scores 0 to 1 [n], clusters [n], buckets [n].
+
+    A failed answer is in it with score 0; an example that the method is not defined for is not.
+    """
+
+    ids: tuple[str, ...]
+    scores: np.ndarray
+    clusters: np.ndarray
+    buckets: np.ndarray
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        return {example: place for place, example in enumerate(self.ids)}
+
+    @property
+    def size(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. `records[method, task]` maps an example's id to its current record; `evidence[task]` an
+    example's id to its gold spans; `notes` says what was left out while reading."""
+
+    folder: Path
+    info: Mapping[str, Any]
+    methods: tuple[MethodInfo, ...]
+    tasks: tuple[TaskInfo, ...]
+    records: Mapping[tuple[str, str], Mapping[str, Record]]
+    evidence: Mapping[str, Mapping[str, tuple[Span, ...]]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return self.info["settings"]
+
+    @property
+    def model(self) -> str:
+        return str(self.settings["model"])
+
+    @property
+    def baseline(self) -> str:
+        """The label named before the run; "" where it is not among the methods."""
+        wanted = self.settings.get("baseline")
+        return next((method.label for method in self.methods if method.label == wanted), "")
+
+    @property
+    def key(self) -> str:
+        """What seeds the resampling: the same run on another machine or in another folder draws the same
+        signs."""
+        names = ("model", "revision", "dtype", "seed")
+        return canonical_digest({name: self.settings.get(name) for name in names})
+
+    @property
+    def confirmatory(self) -> tuple[TaskInfo, ...]:
+        return tuple(task for task in self.tasks if task.confirmatory)
+
+    def answers(self, method: str, task: str) -> Mapping[str, Record]:
+        return self.records.get((method, task), {})
+
+    @cached_property
+    def columns(self) -> dict[tuple[str, str], Column]:
+        """One column for every method and task that has scored answers."""
+        return {place: column for place, rows in self.records.items() if (column := _column(rows)).size}
+
+    @cached_property
+    def buckets(self) -> dict[str, tuple[str, ...]]:
+        """The buckets of every task in numeric order, over all methods."""
+        found: dict[str, set[str]] = {task.name: set() for task in self.tasks}
+        for (_, task), column in self.columns.items():
+            found[task].update(column.buckets)
+        return {task: tuple(sorted(names, key=bucket_order)) for task, names in found.items()}
+
+    @cached_property
+    def bucket_names(self) -> dict[str, str]:
+        """What every task's buckets count: "facts", "length" or "hops" where all its records have a tag of
+        that name that says the same as the bucket, else "bucket"."""
+        return {task.name: _bucket_name(self, task.name) for task in self.tasks}
+
+
+def read_run(run_dir: Path | str) -> Run:
+    """Read a run folder. Raises `ReportError` (one line) where it is missing, malformed or still without
+    records."""
+    folder = Path(run_dir)
+    info = _run_json(folder)
+    try:
+        methods = tuple(MethodInfo(str(row["label"]), bool(row["control"])) for row in info["methods"])
+        tasks = tuple(_task(row) for benchmark in info["benchmarks"] for row in benchmark["tasks"])
+        str(info["settings"]["model"])
+    except (KeyError, TypeError, AttributeError, ValueError) as problem:
+        raise ReportError(
+            f"{folder / 'run.json'} is malformed: {_why(problem)}; make the run again"
+        ) from problem
+    records, unplanned = _sorted_records(folder, methods, tasks)
+    if not records:
+        raise ReportError(f"{folder} has no records yet: run the comparison first, then make its report")
+    notes = _torn_lines(folder) + unplanned
+    return Run(folder, info, methods, tasks, records, _evidence(folder, tasks), tuple(notes))
+
+
+def bucket_order(bucket: str) -> tuple[float, str]:
+    """Sorts buckets by the number they begin with ("10", "4k", "8000-"), the others after them by name."""
+    number = re.match(r"\s*(-?\d+(?:\.\d+)?)\s*([kKM])?", bucket)
+    if not number:
+        return float("inf"), bucket
+    scale = {"k": 1e3, "M": 1e6}[number[2].replace("K", "k")] if number[2] else 1.0
+    return float(number[1]) * scale, bucket
+
+
+def _bucket_name(run: Run, task: str) -> str:
+    records = [record for method in run.methods for record in run.answers(method.label, task).values()]
+    for name in BUCKET_TAGS:
+        pairs = {(str(record.tags.get(name, "")), record.bucket) for record in records}
+        numbers = [(bucket_order(tag)[0], bucket_order(bucket)[0]) for tag, bucket in pairs]
+        if numbers and all(math.isfinite(tag) and tag == bucket for tag, bucket in numbers):
+            return name
+    return "bucket"
+
+
+def _run_json(folder: Path) -> Mapping[str, Any]:
+    if not folder.is_dir():
+        raise ReportError(f"{folder} is not a folder: expected a run folder such as runs/demo")
+    path = folder / "run.json"
+    if not path.is_file():
+        raise ReportError(f"{folder} has no run.json: expected a run folder such as runs/demo")
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise ReportError(f"{path} is not JSON ({problem}): make the run again") from problem
+    if not isinstance(info, dict):
+        raise ReportError(
+            f"{path} is malformed: expected an object, found a {type(info).__name__}; make the run again"
+        )
+    return info
+
+
+def _task(row: Mapping[str, Any]) -> TaskInfo:
+    return TaskInfo(
+        name=str(row["name"]),
+        n=int(row["n"]),
+        confirmatory=bool(row["confirmatory"]),
+        revision=str(row.get("revision", "")),
+        metric=str(row.get("metric", "")),
+        trained_length=row.get("trained_length"),
+    )
+
+
+def _why(problem: Exception) -> str:
+    return f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
+
+
+def _sorted_records(
+    folder: Path, methods: tuple[MethodInfo, ...], tasks: tuple[TaskInfo, ...]
+) -> tuple[dict[tuple[str, str], dict[str, Record]], list[str]]:
+    """The records by method and task in the order of the plan, and a note on those that the plan doesn't
+    name."""
+    planned: dict[tuple[str, str], dict[str, Record]] = {
+        (method.label, task.name): {} for method in methods for task in tasks
+    }
+    models, strangers = set(), 0
+    try:
+        for record in read_records(folder):
+            rows = planned.get((record.method, record.task))
+            if rows is None:
+                strangers += 1
+                continue
+            rows[record.example] = record
+            models.add(record.model)
+    except (RecordError, OSError) as problem:
+        raise ReportError(str(problem)) from problem
+    if len(models) > 1:
+        raise ReportError(
+            f"{folder} holds records of several models ({', '.join(sorted(models))}): expected one"
+        )
+    notes = (
+        [f"{strangers} records of methods or tasks that run.json does not name were left out."]
+        if strangers
+        else []
+    )
+    return {place: dict(sorted(rows.items())) for place, rows in planned.items() if rows}, notes
+
+
+def _torn_lines(folder: Path) -> list[str]:
+    """One note for every record file whose last line was cut off by a killed process."""
+    notes = []
+    for path in sorted((folder / "records").glob("*/*/*.jsonl")):
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            size = file.tell()
+            file.seek(max(0, size - 1))
+            torn = size > 0 and file.read(1) != b"\n"
+        if torn:
+            name = path.relative_to(folder)
+            notes.append(
+                f"{name}: the torn last line was dropped; the same command again redoes its example."
+            )
+    return notes
+
+
+def _evidence(folder: Path, tasks: tuple[TaskInfo, ...]) -> dict[str, dict[str, tuple[Span, ...]]]:
+    """Gold spans by task and example; examples without any are left out, as nothing can be recalled there."""
+    evidence: dict[str, dict[str, tuple[Span, ...]]] = {}
+    for task in tasks:
+        path = folder / "examples" / f"{task_file(task.name)}.jsonl"
+        if not path.is_file():
+            continue
+        try:
+            lines = read_lines(path)
+            spans = {
+                str(row["id"]): tuple((int(s), int(e)) for s, e in row["evidence"] or ()) for row in lines
+            }
+        except (RecordError, KeyError, TypeError, ValueError) as problem:
+            raise ReportError(f"{path} is malformed: {_why(problem)}; make the run again") from problem
+        evidence[task.name] = {example: gold for example, gold in spans.items() if gold}
+    return evidence
+
+
+def _column(rows: Mapping[str, Record]) -> Column:
+    scored = {example: record for example, record in rows.items() if record.error is None or record.failed}
+    for example, record in scored.items():
+        if not (isinstance(record.score, int | float) and 0.0 <= record.score <= 1.0):
+            raise ReportError(
+                f"record of {record.method}, {record.task}, {example}: score {record.score!r} is not 0-1"
+            )
+    return Column(
+        ids=tuple(scored),
+        scores=np.array([record.score for record in scored.values()]),
+        clusters=np.array([record.cluster or example for example, record in scored.items()], dtype=object),
+        buckets=np.array([record.bucket for record in scored.values()], dtype=object),
+    )

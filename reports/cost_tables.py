@@ -1,0 +1,150 @@
+"""The tables beside the scores: what the answers cost, what was selected and read, what failed or is missing.
+
+Exercised by ``python -m reports RUN_DIR``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from reports.analysis import ALL, Analysis
+from reports.collect import Run
+from reports.cost import CostRow, tally
+from reports.score_tables import few_note, mean_text, method_cell
+from reports.selection import SelectionRow
+from reports.signature import signature
+from reports.statistics import Estimate
+from reports.tables import NOTHING, Cell, Row, Table, code, memory, number, points
+
+MOST_ERRORS = 5
+ERROR_LENGTH = 160
+
+
+def cost_table(run: Run, analysis: Analysis, rows: Mapping[tuple[str, str], CostRow]) -> Table:
+    """One row a method, over all tasks."""
+    header = ["method", "n", "warm", "median s", "90th pct. s", f"time / {run.baseline or 'baseline'}"]
+    header += ["prompt tokens", "new tokens", "model calls", "peak memory", "retrieval"]
+    header += ["failed", "empty", "truncated"]
+    body: list[Row] = [
+        [method_cell(run, method), *_cost_cells(rows[method.label, ALL])]
+        for method in run.methods
+        if (method.label, ALL) in rows
+    ]
+    reading = (
+        "Seconds per question over warm answers (a process's first answer is left out). The ratio is the "
+        "geometric mean of the method's time over the baseline's on the same question, with a t interval on "
+        "the logarithms. Tokens and calls are means per answer, peak memory the largest seen, retrieval its "
+        "share of the time. By task: `cost.csv`."
+    )
+    return Table("Cost", header, body, signature(run, analysis, _names(run)), [reading])
+
+
+def selection_table(run: Run, analysis: Analysis, rows: Sequence[SelectionRow]) -> Table | None:
+    """Which methods picked the evidence, and how they read it; None where no method picks any text."""
+    if not rows:
+        return None
+    header = ["method", "task", "n", "evidence recall", "all of it picked", "cut by a border"]
+    header += ["score when picked", "n", "score when missed", "n"]
+    cells = {method.label: method_cell(run, method) for method in run.methods}
+    body: list[Row] = [[cells[row.method], Cell(row.task, code=True), *_selection_cells(row)] for row in rows]
+    reading = (
+        "Evidence recall: the share (%) of a question's evidence spans that lie wholly inside what the "
+        "method picked. A span that a chunk's border cuts counts as missed; the share cut stands beside it. "
+        "The two scores split the same answers by whether all the evidence was picked: evidence missed is "
+        "an error of selection, points lost with the evidence there are errors of reading. A method that "
+        "reads the whole context, or none, has no row."
+    )
+    names = list(dict.fromkeys(row.task for row in rows))
+    notes = [" ".join([reading, *few_note(one for row in rows for one in (row.inside, row.outside) if one)])]
+    return Table("Selection and reading", header, body, signature(run, analysis, names), notes, names=2)
+
+
+def failure_table(run: Run, analysis: Analysis) -> Table:
+    """What was planned and what came of it, by method; below it where, and the commonest errors."""
+    header = ["method", "planned", "answered", "missing", "failed", "undefined", "empty", "truncated"]
+    body: list[Row] = [
+        [method_cell(run, method), *(str(count) for count in vars(tally(run, method.label, ALL)).values())]
+        for method in run.methods
+    ]
+    reading = (
+        "Missing: not asked yet. Failed: scores zero, and is tried again when the same command runs again. "
+        "Undefined: the method has no answer there by definition, and the question is left out of its mean "
+        "and of its pairs. Pairs hold only the questions that both methods have answered."
+    )
+    lists = ["\n".join(lines) for lines in (_gaps(run), _errors(run), _reading_notes(run)) if lines]
+    return Table(
+        "Failures and missing answers", header, body, signature(run, analysis, _names(run)), [reading, *lists]
+    )
+
+
+def _names(run: Run) -> list[str]:
+    return [task.name for task in run.tasks]
+
+
+def _cost_cells(row: CostRow) -> list[str]:
+    return [
+        str(row.n),
+        str(row.warm),
+        number(row.median, 3),
+        number(row.p90, 3),
+        _ratio_text(row.ratio),
+        number(row.prompt_tokens, 0),
+        number(row.new_tokens, 1),
+        number(row.calls, 1),
+        memory(row.peak_bytes),
+        NOTHING if row.retrieval_share is None else f"{100 * row.retrieval_share:.0f} %",
+        str(row.tally.failed),
+        str(row.tally.empty),
+        str(row.tally.truncated),
+    ]
+
+
+def _ratio_text(ratio: Estimate | None) -> str:
+    """The baseline's own ratio is one by definition and has no interval."""
+    if ratio is None:
+        return NOTHING
+    mean = number(ratio.mean, 2)
+    return f"{mean} [{number(ratio.low, 2)}, {number(ratio.high, 2)}]" if ratio.se > 0 else mean
+
+
+def _selection_cells(row: SelectionRow) -> list[str]:
+    return [
+        str(row.n),
+        mean_text(row.recall),
+        mean_text(row.complete),
+        points(row.cut),
+        mean_text(row.inside) if row.inside else NOTHING,
+        str(row.inside.n if row.inside else 0),
+        mean_text(row.outside) if row.outside else NOTHING,
+        str(row.outside.n if row.outside else 0),
+    ]
+
+
+def _gaps(run: Run) -> list[str]:
+    """One line for every method and task with missing, failed or undefined answers."""
+    lines = []
+    for method in run.methods:
+        for task in run.tasks:
+            counts = vars(tally(run, method.label, task.name))
+            found = [f"{counts[kind]} {kind}" for kind in ("missing", "failed", "undefined") if counts[kind]]
+            if found:
+                lines.append(
+                    f"- {code(method.label)} on {code(task.name)}: {', '.join(found)} of {counts['planned']}"
+                )
+    return lines
+
+
+def _errors(run: Run) -> list[str]:
+    """The commonest error texts with their counts."""
+    texts = Counter(
+        record.error[:ERROR_LENGTH]
+        for rows in run.records.values()
+        for record in rows.values()
+        if record.error
+    )
+    return [f"- {count} × {code(text)}" for text, count in texts.most_common(MOST_ERRORS)]
+
+
+def _reading_notes(run: Run) -> list[str]:
+    return [f"- {code(note)}" for note in run.notes]

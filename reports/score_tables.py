@@ -1,0 +1,276 @@
+"""The tables of scores and of differences from the baseline: main, unanswerable, paired, by bucket.
+
+What is bold, marked or put in parentheses follows one rule everywhere: bold is the best method and every one
+whose paired interval to it includes zero; an arrow is a difference from the baseline whose adjusted p is
+below 0.05; a value from fewer than 20 clusters stands in parentheses and carries neither. Exercised by
+``python -m reports RUN_DIR``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from reports.analysis import (
+    ALL,
+    CONFIRMATORY,
+    CONTROL,
+    EXPLORATORY,
+    MACRO,
+    SIGNIFICANT,
+    Analysis,
+    Contrast,
+    task_names,
+)
+from reports.collect import MethodInfo, Run
+from reports.signature import signature
+from reports.statistics import FEW_CLUSTERS, Estimate
+from reports.tables import NOTHING, Cell, Row, Table, code, interval, number, p_value, points
+
+NO_WIDTH = 1e-12
+BUCKET_WORDS = {"facts": "number of facts", "length": "length", "hops": "hops", "bucket": "bucket"}
+FEW = f"In parentheses: fewer than {FEW_CLUSTERS} clusters, too few to trust an interval or to give a marker."
+CONSTANT = "An interval without width: all pairs differ by the same amount, and its spread is not known."
+CONTROL_NOTE = (
+    "A control is a yardstick (it sees the answer key, or reads nothing, or a part drawn at random): "
+    "measured, never tested."
+)
+
+
+def main_table(run: Run, analysis: Analysis) -> Table | None:
+    """Methods by confirmatory tasks, the macro mean last; None where there are no such tasks."""
+    if not run.confirmatory:
+        return None
+    names = [*task_names(run, MACRO), MACRO]
+    reading = (
+        "Mean score in points (0 to 100) ± half the width of its 95 % interval, clustered; [low, high] is "
+        "Wilson's interval, where all answers are right or all wrong. The macro column weighs every task "
+        "alike. **Bold**: the best method and every one whose paired interval to it includes zero; controls "
+        "do not compete."
+    )
+    notes = [reading + _arrow_note(run, analysis), *_without_macro(run, analysis)]
+    return _score_table(run, analysis, "Main table", names, notes)
+
+
+def absent_table(run: Run, analysis: Analysis) -> Table | None:
+    """The unanswerable tasks, which enter no mean; None where there are none."""
+    names = [task.name for task in run.tasks if not task.confirmatory]
+    if not any(task in names for _, task, _ in analysis.results):
+        return None
+    reading = (
+        "The answer is not in the text: the share of questions, in points, on which a method says so. A "
+        "method that always refuses scores 100 here and 0 above, which is why these tasks never enter the "
+        "macro mean."
+    )
+    title = "Unanswerable questions: says Error when the answer is absent"
+    return _score_table(run, analysis, title, names, [reading])
+
+
+def paired_tables(run: Run, analysis: Analysis) -> list[Table]:
+    """Each method minus the baseline: the macro row, then task by task."""
+    tasks = [task.name for task in run.tasks]
+    holm, hochberg = analysis.family_sizes[CONFIRMATORY], analysis.family_sizes[EXPLORATORY]
+    confirmed = f"p is adjusted after Holm over the m = {holm} methods tested."
+    explored = f"p is adjusted after Benjamini and Hochberg over m = {hochberg} tests."
+    tables = [
+        _paired_table(run, analysis, "Confirmatory: the mean over tasks", [MACRO], confirmed),
+        _paired_table(run, analysis, "Exploratory: task by task", tasks, explored),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def bucket_tables(run: Run, analysis: Analysis) -> list[Table]:
+    """For every task with more than one bucket: scores by bucket, then differences from the baseline."""
+    tables = []
+    for task in run.tasks:
+        found = run.buckets[task.name]
+        if len(found) < 2:
+            continue
+        title = f"{code(task.name)} by {BUCKET_WORDS[run.bucket_names[task.name]]}"
+        places = [(task.name, bucket) for bucket in found]
+        tables.append(_bucket_scores(run, analysis, title, places))
+        title += f": difference from {code(run.baseline)}"
+        differences = _bucket_differences(run, analysis, title, places)
+        tables += [differences] if differences.rows else []
+    return tables
+
+
+def method_cell(run: Run, method: MethodInfo) -> Cell:
+    """A method's name with what every table must say of it: whether its context was cut to the reader's
+    window, whether it is the baseline or a control."""
+    answers = (run.answers(method.label, task.name).values() for task in run.tasks)
+    cut = any(record.truncated for records in answers for record in records)
+    facts = (("cut", cut), ("baseline", method.label == run.baseline), ("control", method.control))
+    marks = [word for word, holds in facts if holds]
+    return Cell(method.label, code=True, after=f"({', '.join(marks)})" if marks else "")
+
+
+def mean_text(estimate: Estimate) -> str:
+    """A mean in points with its interval; in parentheses, without one, from fewer than 20 clusters."""
+    mean = points(estimate.mean)
+    if estimate.clusters < FEW_CLUSTERS:
+        return f"({mean})"
+    if estimate.rule == "wilson":
+        return f"{mean} {interval(estimate.low, estimate.high)}"
+    return f"{mean} ± {points(estimate.mean - estimate.low)}"
+
+
+def few_note(estimates: Iterable[Estimate]) -> list[str]:
+    return [FEW] if any(estimate.clusters < FEW_CLUSTERS for estimate in estimates) else []
+
+
+def _score_table(
+    run: Run, analysis: Analysis, title: str, names: Sequence[str], notes: Sequence[str]
+) -> Table:
+    shown = {place: one for place, one in analysis.results.items() if place[1] in names and place[2] == ALL}
+    header: Row = ["method", *(_heading(analysis, name, ALL) for name in names)]
+    rows: list[Row] = [
+        [method_cell(run, method), *(_score(analysis, method.label, name) for name in names)]
+        for method in run.methods
+        if any(place[0] == method.label for place in shown)
+    ]
+    controls = [CONTROL_NOTE] if any(method.control for method in run.methods) else []
+    notes = [" ".join([*notes, *controls, *few_note(shown.values())])]
+    return Table(title, header, rows, signature(run, analysis, _tasks(run, names), tested=True), notes)
+
+
+def _score(analysis: Analysis, method: str, task: str) -> Cell:
+    estimate = analysis.results.get((method, task, ALL))
+    if estimate is None:
+        return Cell(NOTHING)
+    contrast, arrow = analysis.contrasts.get((method, task, ALL)), ""
+    if contrast and contrast.significant and estimate.clusters >= FEW_CLUSTERS:
+        arrow = "▲" if contrast.difference.estimate.mean > 0 else "▼"
+    return Cell(mean_text(estimate), strong=method in analysis.leaders[task], after=arrow)
+
+
+def _heading(analysis: Analysis, task: str, bucket: str) -> Cell:
+    """A column's name with n and, where they differ, clusters; a range where methods answered unequally."""
+    found = [one for (_, name, part), one in analysis.results.items() if (name, part) == (task, bucket)]
+    return _sized(Cell(task, code=task != MACRO) if bucket == ALL else Cell(bucket), found)
+
+
+def _sized(name: Cell, found: Sequence[Estimate]) -> Cell:
+    if not found:
+        return name
+    n, clusters = _range(one.n for one in found), _range(one.clusters for one in found)
+    return replace(name, after=f"(n {n})" if n == clusters else f"(n {n}, clusters {clusters})")
+
+
+def _range(counts: Iterable[int]) -> str:
+    values = sorted(set(counts))
+    return str(values[0]) if len(values) == 1 else f"{values[0]}–{values[-1]}"
+
+
+def _tasks(run: Run, names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(task for name in names for task in task_names(run, name)))
+
+
+def _arrow_note(run: Run, analysis: Analysis) -> str:
+    if not run.baseline or not any(analysis.family_sizes.values()):
+        return ""
+    return (
+        f" ▲ ▼: above or below {code(run.baseline)} with an adjusted p below {SIGNIFICANT} (the macro column "
+        "after Holm, the tasks after Benjamini and Hochberg)."
+    )
+
+
+def _without_macro(run: Run, analysis: Analysis) -> list[str]:
+    """Which methods have no macro mean, and for want of which tasks."""
+    notes = []
+    for method in run.methods:
+        lacking = [
+            task for task in task_names(run, MACRO) if (method.label, task, ALL) not in analysis.results
+        ]
+        if lacking:
+            tasks = ", ".join(code(task) for task in lacking)
+            notes.append(f"{code(method.label)} has no macro mean: it has no scored answer on {tasks}.")
+    return notes
+
+
+def _paired_table(run: Run, analysis: Analysis, title: str, names: Sequence[str], adjustment: str) -> Table:
+    header = ["method", "task", "n", "clusters", f"Δ from {run.baseline}", "95 % interval", "p", "p adjusted"]
+    header += ["r", "d", "win / tie / loss", "detectable Δ"]
+    places = [(method, name) for name in names for method in run.methods]
+    found = [
+        (method, name, contrast)
+        for method, name in places
+        if (contrast := analysis.contrasts.get((method.label, name, ALL)))
+    ]
+    rows: list[Row] = [
+        [method_cell(run, method), Cell(name, code=name != MACRO), *_contrast_cells(contrast)]
+        for method, name, contrast in found
+    ]
+    reading = (
+        f"Δ: the method minus {code(run.baseline)} on the questions both have answered, in points, with its "
+        f"cluster-robust 95 % t interval; p: two-sided cluster sign-flip test. {adjustment} r: correlation "
+        "of the two methods' scores; d: mean over standard deviation of the differences; detectable Δ: the "
+        "smallest true difference that this many clusters would show with 80 % power."
+    )
+    controls = ["Controls are in no family: their p is not adjusted and supports no claim."]
+    controls = controls if any(contrast.family == CONTROL for *_, contrast in found) else []
+    notes = [" ".join([reading, *controls, *_difference_notes(contrast for *_, contrast in found)])]
+    line = signature(run, analysis, _tasks(run, names), tested=True)
+    return Table(title, header, rows, line, notes, names=2)
+
+
+def _difference_notes(contrasts: Iterable[Contrast]) -> list[str]:
+    estimates = [contrast.difference.estimate for contrast in contrasts]
+    flat = any(estimate.se <= NO_WIDTH for estimate in estimates)
+    return [CONSTANT, *few_note(estimates)] if flat else few_note(estimates)
+
+
+def _contrast_cells(contrast: Contrast) -> list[str]:
+    difference, estimate = contrast.difference, contrast.difference.estimate
+    return [
+        str(estimate.n),
+        str(estimate.clusters),
+        _delta_text(estimate),
+        interval(estimate.low, estimate.high, signed=True),
+        p_value(contrast.p),
+        p_value(contrast.p_adjusted),
+        number(difference.correlation, 2),
+        number(difference.effect, 2, signed=True),
+        f"{difference.wins} / {difference.ties} / {difference.losses}",
+        points(difference.detectable),
+    ]
+
+
+def _delta_text(estimate: Estimate) -> str:
+    delta = points(estimate.mean, signed=True)
+    return f"({delta})" if estimate.clusters < FEW_CLUSTERS else delta
+
+
+def _bucket_scores(run: Run, analysis: Analysis, title: str, places: Sequence[tuple[str, str]]) -> Table:
+    rows: list[Row] = [
+        [method_cell(run, method), *(mean_text(one) if one else NOTHING for one in row)]
+        for method in run.methods
+        if any(row := [analysis.results.get((method.label, *place)) for place in places])
+    ]
+    shown = [one for (_, *place), one in analysis.results.items() if tuple(place) in places]
+    header: Row = ["method", *(_heading(analysis, *place) for place in places)]
+    return Table(title, header, rows, signature(run, analysis, [places[0][0]]), few_note(shown))
+
+
+def _bucket_differences(run: Run, analysis: Analysis, title: str, places: Sequence[tuple[str, str]]) -> Table:
+    found = {
+        place: one.difference.estimate for place, one in analysis.contrasts.items() if place[1:] in places
+    }
+    rows: list[Row] = [
+        [method_cell(run, method), *(_delta_interval(found.get((method.label, *place))) for place in places)]
+        for method in run.methods
+        if any((method.label, *place) in found for place in places)
+    ]
+    columns = [[one for key, one in found.items() if key[1:] == place] for place in places]
+    sized = [_sized(Cell(bucket), column) for (_, bucket), column in zip(places, columns, strict=True)]
+    notes = _difference_notes(one for place, one in analysis.contrasts.items() if place in found)
+    line = signature(run, analysis, [places[0][0]])
+    return Table(title, ["method", *sized], rows, line, [" ".join(notes)] if notes else [])
+
+
+def _delta_interval(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return NOTHING
+    if estimate.clusters < FEW_CLUSTERS:
+        return _delta_text(estimate)
+    return f"{_delta_text(estimate)} {interval(estimate.low, estimate.high, signed=True)}"

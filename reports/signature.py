@@ -1,0 +1,62 @@
+"""The line under every table that says what its numbers rest on, after sacrebleu's signatures.
+
+Exercised by ``python -m reports RUN_DIR``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from comparison.records import KEY_VERSION
+from reports.analysis import CONFIRMATORY, EXPLORATORY, Analysis
+from reports.collect import Run
+from reports.statistics import DRAWS
+from reports.tables import code
+
+
+def signature(run: Run, analysis: Analysis, tasks: Sequence[str], *, tested: bool = False) -> str:
+    """Model, tasks, sizes, key, interval, test, correction, failure policy, code and device, in one code
+    span."""
+    parts = [
+        _versioned(run.model, run.settings.get("revision")),
+        _task_part(run, tasks),
+        _size_part(run, tasks),
+        f"seed {run.settings.get('seed', '?')}",
+        f"key v{KEY_VERSION}",
+        "95% clustered t interval",
+    ]
+    if tested:
+        parts += [
+            f"cluster sign-flip, {DRAWS} draws or exact, seeded from {run.key[:8]}",
+            f"Holm m={analysis.family_sizes[CONFIRMATORY]}",
+            f"Benjamini-Hochberg m={analysis.family_sizes[EXPLORATORY]}",
+        ]
+    parts += ["failures score zero", _code_part(run), _device_part(run)]
+    return code(" · ".join(parts))
+
+
+def _versioned(name: str, revision: object) -> str:
+    return f"{name}@{revision}" if revision else name
+
+
+def _task_part(run: Run, tasks: Sequence[str]) -> str:
+    return ", ".join(_versioned(task.name, task.revision) for task in run.tasks if task.name in tasks)
+
+
+def _size_part(run: Run, tasks: Sequence[str]) -> str:
+    """Distinct examples and clusters over all methods; a document that feeds two tasks counts once as a
+    cluster."""
+    columns = [(task, column) for (_, task), column in run.columns.items() if task in tasks]
+    examples = {(task, example) for task, column in columns for example in column.ids}
+    clusters = {str(cluster) for _, column in columns for cluster in column.clusters}
+    return f"n {len(examples)}, clusters {len(clusters)}"
+
+
+def _code_part(run: Run) -> str:
+    commit = str(run.info.get("commit") or "unknown")[:12]
+    return f"commit {commit}{' with changes' if run.info.get('dirty') else ''}"
+
+
+def _device_part(run: Run) -> str:
+    names = (run.settings.get("device"), run.settings.get("kernel"))
+    return " ".join(str(name) for name in names if name) or "device unknown"

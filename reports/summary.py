@@ -1,0 +1,165 @@
+"""The paragraph that opens a report: which method is best, by how much, whether it is real, what it costs.
+
+Every word of it follows from the numbers; nothing is said that the tables below it do not hold.
+Exercised by ``python -m reports RUN_DIR``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reports.analysis import ALL, CONFIRMATORY, MACRO, Analysis, Contrast, task_names
+from reports.collect import Run
+from reports.cost import CostRow, tally
+from reports.statistics import FEW_CLUSTERS, Estimate
+from reports.tables import code, number, p_value, points
+
+MOST_NAMED = 4
+
+
+def summary(run: Run, analysis: Analysis, costs: Mapping[tuple[str, str], CostRow]) -> str:
+    """One paragraph of markdown."""
+    scores = {
+        method.label: estimate
+        for method in run.methods
+        if not method.control and (estimate := analysis.results.get((method.label, MACRO, ALL)))
+    }
+    sentences = [_missing(run)]
+    if not run.confirmatory:
+        sentences.append("Every question of this run is unanswerable, so there is no mean score to compare.")
+    elif not scores:
+        sentences.append(
+            "No method has a scored answer on every task yet, so there is no mean over tasks to compare."
+        )
+    elif not analysis.leaders[MACRO]:
+        sentences += _without_leader(run, scores)
+    else:
+        sentences += _with_leader(run, analysis, scores, costs)
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _with_leader(
+    run: Run, analysis: Analysis, scores: Mapping[str, Estimate], costs: Mapping[tuple[str, str], CostRow]
+) -> list[str]:
+    best, *level = analysis.leaders[MACRO]
+    opening = (
+        f"On {_questions(run, scores[best])}, {code(best)} answers best of the {len(scores)} methods "
+        f"compared: {_score(run, scores[best])}"
+    )
+    ties = _level(best, [label for label in level if label != run.baseline])
+    if not run.baseline:
+        return [f"{opening}.", ties, "No baseline is among the methods, so no difference is tested."]
+    if best == run.baseline:
+        return [f"{opening}; it is the baseline.", ties, *_closest(analysis, best)]
+    contrast = analysis.contrasts.get((best, MACRO, ALL))
+    if contrast is None:
+        return [f"{opening}.", ties, f"The baseline {code(run.baseline)} has not answered every task yet."]
+    gap = contrast.difference.estimate
+    side = "above" if gap.mean >= 0 else "below"
+    lead = (
+        f"{opening}, {points(abs(gap.mean))} points {side} the baseline {code(run.baseline)} "
+        f"(95 % interval of the difference: {_range(gap)})."
+    )
+    return [lead, _verdict(analysis, contrast), ties, _cost(run, best, costs)]
+
+
+def _without_leader(run: Run, scores: Mapping[str, Estimate]) -> list[str]:
+    """One method alone, or too few clusters to name a best one."""
+    best = max(scores, key=lambda label: scores[label].mean)
+    value = f"{_score(run, scores[best])}, on {_questions(run, scores[best])}"
+    if len(scores) == 1:
+        return [
+            f"{code(best)} scores {value}; no other method (controls aside) has answered every task, so "
+            "there is nothing to compare it with."
+        ]
+    return [
+        "There are too few examples to name a best method: at least two methods need answers from "
+        f"{FEW_CLUSTERS} clusters or more. The highest so far is {code(best)} with {value}."
+    ]
+
+
+def _questions(run: Run, estimate: Estimate) -> str:
+    tasks = task_names(run, MACRO)
+    named = [code(task) for task in tasks]
+    listed = f" ({', '.join(named)})" if len(tasks) <= MOST_NAMED else ""
+    where = f"of {named[0]}" if len(tasks) == 1 else f"in {len(tasks)} tasks{listed}"
+    grouped = "" if estimate.clusters == estimate.n else f" from {estimate.clusters} documents"
+    return f"{estimate.n} questions {where}{grouped}"
+
+
+def _score(run: Run, estimate: Estimate) -> str:
+    """A mean with its interval, in parentheses where there are too few clusters to give one."""
+    average = " on average over the tasks" if len(run.confirmatory) > 1 else ""
+    mean = f"{points(estimate.mean)} of 100 points{average}"
+    return mean if estimate.clusters < FEW_CLUSTERS else f"{mean} (95 % interval {_range(estimate)})"
+
+
+def _range(estimate: Estimate) -> str:
+    return f"{points(estimate.low)} to {points(estimate.high)}"
+
+
+def _verdict(analysis: Analysis, contrast: Contrast) -> str:
+    p, m = contrast.p_adjusted, analysis.family_sizes[CONFIRMATORY]
+    adjusted = f"adjusted for the {m} methods tested against the baseline" if m > 1 else "one method tested"
+    if contrast.significant:
+        return f"Chance alone would hardly give such a difference (p = {p_value(p)}, {adjusted})."
+    return (
+        f"That difference may be chance (p = {p_value(p)}, {adjusted}): this many examples would reliably "
+        f"show only a true difference of {points(contrast.difference.detectable)} points or more."
+    )
+
+
+def _level(best: str, labels: list[str]) -> str:
+    if not labels:
+        return ""
+    names = [code(label) for label in labels]
+    who = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    return f"{who} cannot be told from {code(best)}: the 95 % interval of the difference includes zero."
+
+
+def _closest(analysis: Analysis, baseline: str) -> list[str]:
+    """The strongest rival of a baseline that wins."""
+    rivals = {
+        method: contrast
+        for (method, task, _), contrast in analysis.contrasts.items()
+        if task == MACRO and contrast.family == CONFIRMATORY
+    }
+    if not rivals:
+        return []
+    closest = max(rivals, key=lambda label: rivals[label].difference.estimate.mean)
+    gap = rivals[closest].difference.estimate
+    p = p_value(rivals[closest].p_adjusted)
+    return [
+        f"No method beats {code(baseline)}; {code(closest)} comes closest, {points(gap.mean, signed=True)} "
+        f"points from it ({_range(gap)}, adjusted p = {p})."
+    ]
+
+
+def _cost(run: Run, best: str, costs: Mapping[tuple[str, str], CostRow]) -> str:
+    row, base = costs.get((best, ALL)), costs.get((run.baseline, ALL))
+    if not (row and base):
+        return ""
+    parts = []
+    if row.ratio:
+        parts.append(f"takes {number(row.ratio.mean, 2)} times as long per question as {code(run.baseline)}")
+    if base.prompt_tokens:
+        reading = number(row.prompt_tokens / base.prompt_tokens, 2)
+        parts.append("reads as many tokens" if reading == "1.00" else f"reads {reading} times as many tokens")
+    return f"{code(best)} {' and '.join(parts)}." if parts else ""
+
+
+def _missing(run: Run) -> str:
+    """What an unfinished or failing run must say before anything else."""
+    tallies = [tally(run, method.label, ALL) for method in run.methods]
+    planned, missing, failed = (
+        sum(getattr(one, kind) for one in tallies) for kind in ("planned", "missing", "failed")
+    )
+    sentences = []
+    if missing:
+        sentences.append(
+            f"**This run is not finished: {missing} of {planned} answers are missing**, and what follows may "
+            "change."
+        )
+    if failed:
+        sentences.append(f"{failed} answers failed and score zero.")
+    return " ".join(sentences)

@@ -1,0 +1,133 @@
+"""The rankers, by name: built in, from a plugin's entry point, or ``module.path:Factory``.
+
+Listing imports none of them. A ranker is an option of a method (``rag:retriever=bm25(variant=okapi),k=3``),
+so its SPEC is the nested form, ``name`` or ``name(key=value,...)``.
+Exercised by ``pytest tests/retrievers/test_registry.py``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import reduce
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from models.engine import Engine
+    from retrievers.base import Ranker
+
+GROUP = "run_compare.retrievers"
+
+
+class Entry(NamedTuple):
+    """Where a factory is ("module:Factory", imported when it is asked for), and one line about it."""
+
+    target: str
+    line: str
+
+
+BUILT_IN: dict[str, Entry] = {
+    "bm25": Entry("retrievers.bm25:BM25", "words shared with the question, weighed by rarity (rank_bm25)"),
+}
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Name, one line and origin ("built in" or the distribution) of every one, without importing any."""
+    rows = [(name, entry.line, "built in") for name, entry in BUILT_IN.items()]
+    for plugin in entry_points(group=GROUP):
+        summary = plugin.dist.metadata["Summary"] if plugin.dist else None
+        rows.append((plugin.name, summary or plugin.value, _origin(plugin)))
+    return rows
+
+
+def find(name: str) -> Callable[..., Ranker]:
+    """The factory called `name`: a built-in, a plugin, or ``module.path:Factory``.
+
+    ValueError where the name is unknown (with the nearest match), where two origins claim it (naming both),
+    or where the import fails (the cause is chained)."""
+    if ":" in name:
+        return _load(name, name, "named on the command line")
+    plugins = [plugin for plugin in entry_points(group=GROUP) if plugin.name == name]
+    origins = ["built in"] * (name in BUILT_IN) + [_origin(plugin) for plugin in plugins]
+    if not origins:
+        known = [known for known, _, _ in describe()]
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = (
+            f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}, or module.path:Factory"
+        )
+        raise ValueError(f"unknown retriever {name!r}: {hint} (run_compare.py --list describes them)")
+    if len(origins) > 1:
+        raise ValueError(
+            f"retriever {name!r} is claimed twice ({' and '.join(origins)}): uninstall or rename one"
+        )
+    return _load(name, plugins[0].value if plugins else BUILT_IN[name].target, origins[0])
+
+
+def _origin(plugin: EntryPoint) -> str:
+    return plugin.dist.name if plugin.dist else plugin.value
+
+
+def _load(name: str, target: str, origin: str) -> Callable[..., Ranker]:
+    module, _, attribute = target.partition(":")
+    try:
+        factory = reduce(getattr, attribute.split("."), import_module(module))
+    except Exception as error:
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(
+            f"retriever {name!r} ({origin}) cannot be imported from {target}: {cause}"
+        ) from error
+    if not callable(factory):
+        raise ValueError(f"retriever {name!r} ({origin}): {target} is not a factory, it cannot be called")
+    return factory
+
+
+def parse(spec: str) -> tuple[Callable[..., Ranker], dict[str, Any]]:
+    """Factory and typed options of a ranker's SPEC; no engine is needed. ValueError for what does not fit."""
+    call = re.fullmatch(r"\s*([\w.-]+(?::[\w.]+)?)\s*(?:\((.*)\))?\s*", spec, re.DOTALL)
+    if not call:
+        raise ValueError(f"{spec!r} is not a retriever: expected name or name(key=value,...)")
+    factory, options = find(call[1]), {}
+    parameters = list(inspect.signature(factory).parameters.values())[1:]  # the first is the engine
+    accepted = {parameter.name: parameter.default for parameter in parameters}
+    for part in _parts(call[2] or ""):
+        key, _, text = (piece.strip() for piece in part.partition("="))
+        if key not in accepted or not text:
+            raise ValueError(
+                f"{spec!r}: cannot read {part!r}; {call[1]} takes {', '.join(accepted) or 'no options'}"
+            )
+        options[key] = _typed(key, text, accepted[key])
+    return factory, options
+
+
+def build(spec: str | Ranker, engine: Engine) -> Ranker:
+    """The ranker that a SPEC names, for this engine; a ranker that is there already is handed back."""
+    if not isinstance(spec, str):
+        return spec
+    factory, options = parse(spec)
+    return factory(engine, **options)
+
+
+def _parts(options: str) -> list[str]:
+    """Cut at the commas outside of parentheses."""
+    parts, depth = [""], 0
+    for character in options:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part for part in parts if part.strip()]
+
+
+def _typed(key: str, text: str, default: object) -> object:
+    """`text` as a value of the default's type."""
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        return type(default)(text) if isinstance(default, int | float) else text
+    except (KeyError, ValueError):
+        raise ValueError(f"{key}={text}: expected a value like {default}") from None

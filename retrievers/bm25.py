@@ -1,0 +1,58 @@
+"""BM25: words shared by the question and a chunk, weighed by their rarity among the chunks.
+
+`rank_bm25` (its variants are those of Trotman, Puurula and Burgess 2014) does the arithmetic; the words, the
+ties and the question that shares no word with the context are ours. BM25Plus is the default: Okapi's idf
+there is zero for a word in half of the chunks, so that with two chunks every word that tells them apart
+counts for nothing, and negative for common words where the chunks are few.
+Exercised by ``--method rag:retriever=bm25``.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+import rank_bm25
+
+from retrievers.base import Ranking, rank
+from retrievers.chunking import Chunk
+
+if TYPE_CHECKING:
+    from models.engine import Engine
+
+Variant = Literal["plus", "okapi", "l"]
+FORMULAS = {"plus": rank_bm25.BM25Plus, "okapi": rank_bm25.BM25Okapi, "l": rank_bm25.BM25L}
+
+# Kana, Han and Hangul are matched by character: no blanks between words, or endings glued to them.
+CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
+
+
+class BM25:
+    """`variant=plus|okapi|l`, with the package's own k1 1.5, b 0.75 and delta.
+
+    Flags: `fallback` where no word of the question is in any chunk or every score is zero (the order is then
+    the document's), `tie` where the best score is shared."""
+
+    def __init__(self, engine: Engine | None = None, *, variant: Variant = "plus") -> None:
+        if variant not in FORMULAS:
+            raise ValueError(f"unknown BM25 variant {variant!r}: expected {' or '.join(get_args(Variant))}")
+        self.formula = FORMULAS[variant]
+
+    def rank(self, question: str, chunks: Sequence[Chunk]) -> Ranking:
+        """Scores one context's chunks; the index is made for this one question (tens of milliseconds)."""
+        query, documents = words(question), [words(chunk.text) for chunk in chunks]
+        known = set().union(*documents)
+        scores = [0.0] * len(chunks)
+        if any(word in known for word in query):
+            scores = [float(score) for score in self.formula(documents).get_scores(query)]
+        # BM25Plus gives every chunk a constant, so a match shows in the words and not in the scores.
+        flags = {"fallback": not any(scores), "tie": scores.count(max(scores, default=0.0)) > 1}
+        return Ranking(rank(scores), scores, flags)
+
+
+def words(text: str) -> list[str]:
+    """Words in one case and one Unicode form (NFKC), one character or longer; CJK by character."""
+    return WORD.findall(unicodedata.normalize("NFKC", text).casefold())

@@ -1,0 +1,116 @@
+"""Cutting a context into chunks: the one chunker of every method that reads in pieces.
+
+The cuts fall between the reader's tokens (OPRM, arXiv 2505.07793, cuts token ids), but a chunk is stored as a
+span of characters, so that evidence can be looked up in it and no ranker ever sees half a word. Torch-free.
+Exercised by ``pytest tests/retrievers/test_chunking.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Boundary = Literal["token", "sentence"]
+Span = tuple[int, int]
+
+# A sentence ends at its closing marks (with white space after them, where the script has any) or at a blank
+# line; not at every line break, which falls anywhere in wrapped text.
+SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s)|[。！？]+[」』”’）]*|(?=\n\s*\n)")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Characters `start` to `end` of the context (`text`), which hold `tokens` of the context's own
+    tokens."""
+
+    start: int
+    end: int
+    text: str
+    tokens: int
+
+
+def split(
+    text: str, offsets: Sequence[Span], size: int, *, overlap: int = 0, boundary: Boundary = "token"
+) -> list[Chunk]:
+    """Chunks of at most `size` tokens, in order, that cover every character of `text`; none for a text
+    without tokens.
+
+    `offsets` are the character spans of the text's tokens. White space between two tokens goes to the later
+    chunk, as it does in the ids of a byte-level tokenizer. Consecutive chunks share `overlap` tokens (with
+    whole sentences: at most as many). `boundary="sentence"` cuts a sentence only if it is longer than a
+    chunk. No cut falls inside a character: one of more than `size` tokens makes a longer chunk. ValueError
+    for a size below 1, an overlap outside 0 to size - 1, an unknown boundary."""
+    if size < 1:
+        raise ValueError(f"chunk size {size} is too small: expected at least 1 token")
+    if not 0 <= overlap < size:
+        raise ValueError(f"overlap {overlap} does not fit chunks of {size} tokens: expected 0 to {size - 1}")
+    if boundary not in get_args(Boundary):
+        raise ValueError(f"unknown boundary {boundary!r}: expected {' or '.join(get_args(Boundary))}")
+    places = cut_places(text, offsets)
+    cuts = list(places)
+    wanted = cuts if boundary == "token" else _sentence_cuts(text, places)
+    chunks: list[Chunk] = []
+    first, last = -1, 0
+    while last < len(offsets):
+        first, last = _next_range(first, last, size, overlap, cuts, wanted)
+        start, end = places[first], places[last]
+        chunks.append(Chunk(start, end, text[start:end], last - first))
+    return chunks
+
+
+def cut_places(text: str, offsets: Sequence[Span]) -> dict[int, int]:
+    """Where `text` may be cut: number of tokens before the cut -> number of characters before it, both
+    rising.
+
+    The place is the end of the token before the cut. Tokens that share a character (a rare one is spelt in
+    bytes) are not cut apart, and no two cuts share a place."""
+    places, reached, latest = {0: 0}, 0, 0
+    for token, (start, end) in enumerate(offsets):
+        if latest < reached <= start and reached < len(text):
+            places[token] = latest = reached
+        reached = max(reached, end)
+    return places | {len(offsets): len(text)}
+
+
+def join(context: str, chunks: Sequence[Chunk]) -> tuple[str, tuple[Span, ...]]:
+    """The text of the chunks in the order given, and the spans that it is made of.
+
+    Chunks that touch or overlap are joined as they stand in the context, others by a blank line."""
+    spans: list[Span] = []
+    for chunk in chunks:
+        if spans and spans[-1][0] <= chunk.start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], chunk.end))
+        else:
+            spans.append((chunk.start, chunk.end))
+    return "\n\n".join(context[start:end] for start, end in spans), tuple(spans)
+
+
+def _next_range(
+    first: int, last: int, size: int, overlap: int, cuts: list[int], wanted: list[int]
+) -> tuple[int, int]:
+    """The tokens of the chunk after [first, last): up to a wanted cut if one beyond `last` is in reach, up to
+    any cut if not, and over a character longer than a chunk if there is no other way on."""
+    earliest = max(last - overlap, first + 1)
+    sentence = wanted[bisect_right(wanted, last) - 1]  # where the one that `last` cuts begins, or `last`
+    starts = wanted[bisect_left(wanted, earliest) : bisect_right(wanted, last)]
+    starts += cuts[bisect_left(cuts, max(earliest, sentence + 1)) : bisect_right(cuts, last)]
+    for ends_at in (wanted, cuts):
+        for start in starts:
+            end = ends_at[bisect_right(ends_at, start + size) - 1]
+            if end > last:
+                return start, end
+    return last, cuts[bisect_right(cuts, last)]
+
+
+def _sentence_cuts(text: str, places: dict[int, int]) -> list[int]:
+    """The cuts with at most white space between a sentence's end and them, and the two ends of the text."""
+    cuts, characters = list(places), list(places.values())
+    found = {cuts[0], cuts[-1]}
+    for match in SENTENCE_END.finditer(text):
+        position = bisect_left(characters, match.end())
+        if not text[match.end() : characters[position]].strip():
+            found.add(cuts[position])
+    return sorted(found)

@@ -1,0 +1,156 @@
+"""Run folders: what extends one, what is refused, and what is kept of every example."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from comparison_fakes import FakeEngine
+
+from comparison.folder import FolderError, extend
+from comparison.records import read_records
+
+
+def run_json(tmp_path):
+    return json.loads((tmp_path / "run" / "run.json").read_text())
+
+
+def counts(tmp_path):
+    found: dict[tuple[str, str], int] = {}
+    for row in read_records(tmp_path / "run"):
+        place = (row.method.removeprefix("comparison_fakes:"), row.task)
+        found[place] = found.get(place, 0) + 1
+    return found
+
+
+def test_run_json_holds_the_plan_the_settings_and_where_they_came_from(run, tmp_path):
+    run("Last", "Seeing", seed=3, limit=4)
+    info = run_json(tmp_path)
+    assert info["schema"] == 1
+    assert info["command"] == "a test"
+    assert info["settings"]["model"] == info["settings"]["path"] == "fake/reader"
+    assert info["settings"]["revision"] == "main"
+    assert info["settings"]["dtype"] == "float32"
+    assert info["settings"]["kernel"] == "torch"
+    assert info["settings"]["seed"] == 3
+    assert info["settings"]["baseline"] == "comparison_fakes:Last"
+    assert [method["control"] for method in info["methods"]] == [False, True]
+    task = info["benchmarks"][0]["tasks"][0]
+    assert (task["name"], task["n"], task["metric"]) == ("words", 4, "value@1")
+    assert task["confirmatory"] is True
+    assert info["limit"] == 4
+    assert "python" in info["versions"]
+
+
+def test_examples_are_kept_without_their_context(run, tmp_path):
+    run("Last")
+    rows = [json.loads(line) for line in (tmp_path / "run/examples/words.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == [f"words-{number}" for number in range(6)]
+    assert rows[1]["around"] == ["0 one two three word1"]
+    assert rows[1]["evidence"] == [[16, 21]]
+    assert len(rows[1]["digest"]) == 16
+    assert "context" not in rows[1]
+
+
+def test_more_methods_extend_a_folder(run, tmp_path):
+    run("Last")
+    tally = run("Last", "Seeing")
+    assert (tally.found, tally.answered) == (6, 6)
+    assert counts(tmp_path) == {("Last", "words"): 6, ("Seeing", "words"): 6}
+    assert len(run_json(tmp_path)["methods"]) == 2
+
+
+def test_a_run_of_fewer_methods_forgets_none(run, tmp_path):
+    run("Last", "Seeing")
+    assert run("Last").answered == 0
+    assert len(run_json(tmp_path)["methods"]) == 2
+
+
+def test_a_larger_limit_extends_a_folder(run, tmp_path):
+    run("Last", limit=2)
+    first = run_json(tmp_path)
+    tally = run("Last", limit=5)
+    assert (tally.found, tally.answered) == (2, 3)
+    assert run_json(tmp_path)["benchmarks"][0]["tasks"][0]["n"] == 5
+    assert run_json(tmp_path)["created"] == first["created"]
+    assert run("Last").answered == 1
+    assert counts(tmp_path) == {("Last", "words"): 6}
+
+
+def test_another_benchmark_extends_a_folder(run, tmp_path):
+    run("Last")
+    run("Last", benchmark="more=comparison_fakes:words:n=2")
+    assert counts(tmp_path) == {("Last", "words"): 6, ("Last", "more-words"): 2}
+    assert [benchmark["label"] for benchmark in run_json(tmp_path)["benchmarks"]] == [
+        "comparison_fakes:words",
+        "more",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"seed": 1}, "seed 0, and this run has 1"),
+        ({"baseline": "comparison_fakes:Seeing"}, "baseline"),
+        ({"engine": FakeEngine(kernel="cuda")}, "kernel 'torch'"),
+        ({"limit": 3}, "--limit none"),
+        ({"benchmark": "comparison_fakes:words:revision=2"}, "benchmark of task words"),
+        ({"benchmark": "comparison_fakes:words:n=7"}, "benchmark of task words"),
+    ],
+)
+def test_other_settings_are_refused_by_name_and_change_nothing(run, tmp_path, changed, field):
+    run("Last")
+    before = run_json(tmp_path)
+    with pytest.raises(FolderError, match=field) as refusal:
+        run("Last", **changed)
+    assert "choose another --out" in str(refusal.value)
+    assert run_json(tmp_path) == before
+    assert counts(tmp_path) == {("Last", "words"): 6}
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        (("settings", "model"), "model"),
+        (("settings", "path"), "path"),
+        (("settings", "revision"), "revision"),
+        (("settings", "dtype"), "dtype"),
+        (("schema",), "schema"),
+        (("benchmarks", 0, "tasks", 0, "revision"), "data revision of task words"),
+        (("benchmarks", 0, "tasks", 0, "wording"), "wording of task words"),
+        (("methods", 0, "spec"), "method comparison_fakes:Last"),
+    ],
+)
+def test_every_setting_that_changes_answers_is_compared(run, tmp_path, path, field):
+    run("Last")
+    old, new = run_json(tmp_path), run_json(tmp_path)
+    place = new
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = "another"
+    with pytest.raises(FolderError, match=f"made with {field}"):
+        extend(old, new)
+
+
+def test_the_place_of_a_local_reader_may_change(run, tmp_path):
+    run("Last")
+    old, new = run_json(tmp_path), run_json(tmp_path)
+    for info, path in ((old, "/here/model"), (new, "/there/model")):
+        info["settings"] |= {"path": path, "revision": "local-1234"}
+    assert extend(old, new)["settings"]["path"] == "/there/model"
+
+
+def test_other_data_under_the_same_ids_are_refused(run, tmp_path):
+    run("Last")
+    path = tmp_path / "run" / "examples" / "words.jsonl"
+    path.write_text(path.read_text().replace("What comes last, 3?", "What came first?"))
+    with pytest.raises(FolderError, match=r"other data of task words \(example words-3"):
+        run("Last")
+
+
+def test_a_malformed_run_json_is_refused(run, tmp_path):
+    run("Last")
+    for text in ("{", "[]", '{"schema": 1}'):
+        (tmp_path / "run" / "run.json").write_text(text)
+        with pytest.raises(FolderError, match="malformed"):
+            run("Last")

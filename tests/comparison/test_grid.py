@@ -1,0 +1,107 @@
+"""The grid: which examples are taken, how tasks are named, what bad data are refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from comparison_fakes import count_words
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.base import Example
+from comparison import grid
+from comparison.plan import PlanError, make_plan
+
+STEADY = settings(derandomize=True, deadline=None)
+BUCKETS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=40)
+
+
+def examples(buckets):
+    return [Example(f"e{number}", "text", "q", ("a",), 1, bucket) for number, bucket in enumerate(buckets)]
+
+
+def load(*benchmarks, **settings):
+    plan = make_plan({"model": "fake/reader", "benchmark": [f"{one}" for one in benchmarks]} | settings)
+    return plan, grid.load_tasks(plan, count_words)
+
+
+@STEADY
+@given(BUCKETS, st.integers(1, 50), st.integers(1, 50))
+def test_a_larger_limit_is_a_superset(buckets, one, other):
+    pool = examples(buckets)
+    few, many = grid.take_evenly(pool, min(one, other)), grid.take_evenly(pool, max(one, other))
+    assert {example.id for example in few} <= {example.id for example in many}
+    assert len(few) == min(one, other, len(pool))
+
+
+@STEADY
+@given(BUCKETS, st.integers(1, 50))
+def test_a_limit_is_shared_evenly_by_the_buckets(buckets, limit):
+    taken = Counter(example.bucket for example in grid.take_evenly(examples(buckets), limit))
+    for bucket, there in Counter(buckets).items():
+        # a bucket has as many as any other, give or take one, unless it is used up
+        assert taken[bucket] == there or taken[bucket] >= max(taken.values()) - 1
+
+
+@STEADY
+@given(BUCKETS, st.integers(1, 50), st.randoms(use_true_random=False))
+def test_the_choice_does_not_depend_on_the_order_of_the_data(buckets, limit, random):
+    pool = examples(buckets)
+    mixed = random.sample(pool, len(pool))
+    chosen = {example.id for example in grid.take_evenly(pool, limit)}
+    assert {example.id for example in grid.take_evenly(mixed, limit)} == chosen
+
+
+def test_no_limit_takes_everything_in_order():
+    pool = examples("abba")
+    assert grid.take_evenly(pool, None) == pool
+
+
+def test_the_grid_is_described_with_counts_by_bucket():
+    plan, tasks = load("comparison_fakes:words:n=5", method=["full", "rag"], limit=4)
+    text = grid.describe(plan, tasks)
+    assert "methods  full (baseline), rag" in text
+    assert "words  4 of 5 examples (a: 2, b: 2)" in text
+    assert "2 methods x 1 tasks: 8 answers" in text
+
+
+def test_the_seed_and_the_data_folder_reach_the_benchmark():
+    _, tasks = load("comparison_fakes:words", seed=7, **{"data-dir": "there"})
+    assert tasks[0].examples[0].context.startswith("7 there one")
+
+
+def test_an_option_of_the_spec_wins_over_the_seed_flag():
+    _, tasks = load("comparison_fakes:words:seed=3", seed=7)
+    assert tasks[0].examples[0].context.startswith("3 ")
+
+
+def test_a_labelled_benchmark_puts_its_label_before_its_tasks():
+    _, tasks = load("comparison_fakes:words", "more=comparison_fakes:words:n=9")
+    assert [task.task.name for task in tasks] == ["words", "more-words"]
+
+
+def test_two_tasks_of_one_name_are_refused():
+    with pytest.raises(PlanError, match=r"2 tasks are called 'words'.*LABEL=SPEC"):
+        load("comparison_fakes:words", "comparison_fakes:words:n=9")
+
+
+@pytest.mark.parametrize(
+    ("bad", "part"),
+    [
+        ("empty", "task words has no examples"),
+        ("ids", "2 examples of the id 'words-0'"),
+        ("context", "example words-1 has an empty context"),
+        ("question", "example words-1 has no question"),
+    ],
+)
+def test_examples_that_nothing_can_answer_are_refused(bad, part):
+    with pytest.raises(PlanError, match=part):
+        load(f"comparison_fakes:words:bad={bad}")
+
+
+def test_evidence_outside_of_its_context_is_refused():
+    _, tasks = load("comparison_fakes:words")
+    stray = Example("e", "text", "q", ("a",), 1, "b", evidence=((2, 9),))
+    with pytest.raises(PlanError, match="evidence outside"):
+        grid.check_examples(tasks[0].task, [stray])

@@ -1,0 +1,164 @@
+"""Settings and names: what a plan is made of, and what is refused before a model is loaded."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import benchmarks
+from comparison import plan
+from comparison.plan import PlanError, make_plan, read_config, resolve
+
+STEADY = settings(derandomize=True, deadline=None)
+
+
+def labels(**given):
+    return [method.label for method in make_plan(given).methods]
+
+
+def test_nothing_said_means_the_default_methods_and_benchmarks():
+    made = make_plan({})
+    assert [method.label for method in made.methods] == list(plan.METHODS)
+    assert [benchmark.label for benchmark in made.benchmarks] == list(plan.BENCHMARKS)
+    assert made.baseline == "full"
+    assert made.reader.name == "tiny"
+
+
+def test_the_baseline_is_put_first_where_the_methods_leave_it_out():
+    assert labels(method=["rag"]) == ["full", "rag"]
+    assert labels(method=["rag", "full"]) == ["rag", "full"]
+
+
+def test_the_baseline_may_be_a_label_or_a_spec():
+    assert make_plan({"method": ["cut=truncate:keep=head"], "baseline": "cut"}).baseline == "cut"
+    assert labels(method=["rag"], baseline="truncate:keep=tail") == ["truncate:keep=tail", "rag"]
+
+
+def test_a_label_is_the_canonical_spec_without_defaults():
+    assert resolve("method", "rag: retriever=bm25, k=3").label == "rag:k=3"
+    assert resolve("method", "rag:k=1").label == "rag"
+    assert resolve("method", "three=rag:k=3").label == "three"
+
+
+def test_a_retriever_is_resolved_with_the_method_that_uses_it():
+    assert resolve("method", "rag:retriever=bm25(variant=plus)").label == "rag"
+    named = resolve("method", "rag:retriever=bm25(variant=okapi)")
+    assert named.label == "rag:retriever=bm25(variant=okapi)"
+    assert named.options["retriever"] == "bm25(variant=okapi)"
+
+
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [
+        ("fulll", "did you mean 'full'"),
+        ("truncate:kep=head", "did you mean keep?"),
+        ("truncate:keep=middle", "ends or head or tail"),
+        ("rag:retriever=bm52", "did you mean 'bm25'"),
+        ("rag:retriever=bm25(varant=plus)", "did you mean variant?"),
+        ("rag:retriever=bm25(", "parentheses"),
+        ("oprm:idk_filter", "'idk_filter' where an option key=value was expected"),
+        ("no_such_module:Thing", "no_such_module"),
+        ("comparison_fakes:Nothing", "Nothing"),
+    ],
+)
+def test_an_unknown_name_or_option_is_refused_with_what_was_meant(method, part):
+    with pytest.raises(ValueError, match=r"^[^\n]*$") as refusal:
+        make_plan({"method": [method]})
+    assert part.replace("'", "") in str(refusal.value).replace("'", "")
+
+
+def test_an_unknown_benchmark_and_reader_are_refused():
+    with pytest.raises(ValueError, match="recall"):
+        make_plan({"benchmark": ["recal"]})
+    with pytest.raises(ValueError, match="tiny"):
+        make_plan({"model": "tinny"})
+
+
+def test_a_plugin_that_breaks_while_imported_shows_its_own_error(tmp_path, monkeypatch):
+    (tmp_path / "broken_plugin.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ZeroDivisionError) as failure:
+        resolve("method", "broken_plugin:Thing")
+    assert failure.traceback[-1].path.name == "broken_plugin.py"
+
+
+def test_two_methods_of_one_label_are_refused():
+    with pytest.raises(ValueError, match="2 methods are called 'rag'"):
+        make_plan({"method": ["rag", "rag:k=1"]})
+    assert labels(method=["full", "rag", "again=rag"]) == ["full", "rag", "again"]
+
+
+def test_the_embedded_reader_is_refused_other_text_than_its_own(monkeypatch):
+    entry = benchmarks.BUILT_IN["recall"]._replace(suite_english=False)
+    monkeypatch.setitem(benchmarks.BUILT_IN, "recall", entry)
+    with pytest.raises(PlanError, match="--model falcon-mamba-7b-instruct"):
+        make_plan({"benchmark": ["recall"]})
+    assert make_plan({"benchmark": ["recall"], "model": "a/b"}).reader.name == "a/b"
+
+
+def test_a_plugin_benchmark_may_be_read_by_the_embedded_reader():
+    assert make_plan({"benchmark": ["comparison_fakes:words"]}).reader.name == "tiny"
+
+
+def test_a_limit_below_one_is_refused():
+    with pytest.raises(PlanError, match="--limit is 0"):
+        make_plan({"limit": 0})
+
+
+def test_a_config_file_gives_the_same_settings_as_flags(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('method = ["rag:k=2"]\nlimit = 5\ndata-dir = "d"\nout = "runs/x"\n')
+    made = make_plan(read_config(path))
+    assert [method.label for method in made.methods] == ["full", "rag:k=2"]
+    assert (made.limit, str(made.data_dir), str(made.out)) == (5, "d", "runs/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('metod = ["full"]', "did you mean method"),
+        ('method = "full"', "a list of SPECs"),
+        ("method = [1]", "a list of SPECs"),
+        ('limit = "5"', "a whole number"),
+        ("seed = true", "a whole number"),
+        ("out = 3", "text"),
+        ("limit = = 3", "not TOML"),
+    ],
+)
+def test_a_bad_config_file_is_refused_in_one_line(tmp_path, text, part):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    with pytest.raises(PlanError, match=part):
+        read_config(path)
+
+
+def test_a_missing_config_file_is_refused(tmp_path):
+    with pytest.raises(PlanError, match="cannot read"):
+        read_config(tmp_path / "none.toml")
+
+
+def test_the_listing_has_every_built_in_with_its_origin():
+    text = plan.listing()
+    for name in (*plan.METHODS, *plan.BENCHMARKS, "bm25"):
+        assert f"  {name} " in text
+    assert text.count("[built in]") >= len(plan.METHODS) + len(plan.BENCHMARKS) + 1
+
+
+@STEADY
+@given(st.text("oprmagfulchkizest_:=,;()k0123456789", max_size=30) | st.text(max_size=30))
+def test_any_text_resolves_or_is_refused_with_a_value_error(text):
+    try:
+        resolved = resolve("method", text)
+    except ValueError:
+        return
+    assert resolve("method", resolved.spec).spec == resolved.spec
+
+
+@settings(STEADY, max_examples=25)
+@given(st.dictionaries(st.sampled_from(["k", "chunk_size", "overlap"]), st.integers(1, 9000)))
+def test_a_canonical_spec_resolves_to_itself(values):
+    text = "rag:" + ",".join(f"{name}={value}" for name, value in values.items())
+    resolved = resolve("method", text)
+    assert resolve("method", resolved.label).label == resolved.label
+    assert resolve("method", resolved.label).settings == resolved.settings

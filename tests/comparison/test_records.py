@@ -1,0 +1,206 @@
+"""Records on the disk: nothing lost, nothing doubled, nothing half."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from comparison import records
+from comparison.records import Record, RecordError, RecordFile
+
+STEADY = settings(derandomize=True, deadline=None)
+
+
+def record(number=0, **changed):
+    fields = {
+        "key": f"key{number}",
+        "model": "tiny",
+        "method": "full",
+        "control": False,
+        "task": "words",
+        "example": f"words-{number}",
+        "cluster": "c",
+        "bucket": "a",
+        "tags": {"facts": 10},
+        "length": 12,
+        "prediction": "Ω\n\udc80",
+        "answers": ("x", "y"),
+        "score": 0.5,
+        "metric": "value@1",
+        "empty": False,
+        "truncated": False,
+        "error": None,
+        "spans": ((0, 4),),
+        "cost": {"seconds": {"total": 1.0}},
+        "cold": True,
+        "details": {"picked": [1]},
+    }
+    return Record(**(fields | changed))
+
+
+def write(path, *rows):
+    with RecordFile(path) as file:
+        for row in rows:
+            file.append(row)
+
+
+def test_a_record_survives_the_trip_to_disk_and_back(tmp_path):
+    path = tmp_path / "r.jsonl"
+    write(path, record(0), record(1, spans=None, error="undefined: x"))
+    assert records.read_file(path) == [record(0), record(1, spans=None, error="undefined: x")]
+
+
+def test_a_torn_last_line_is_left_out_when_read_and_cut_off_when_written_on(tmp_path):
+    path = tmp_path / "r.jsonl"
+    write(path, record(0), record(1))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    assert [row.example for row in records.read_file(path)] == ["words-0"]
+    write(path, record(1))
+    assert path.read_bytes() == whole
+
+
+def test_a_file_of_one_torn_line_starts_again(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b'{"half": ')
+    write(path, record(0))
+    assert records.read_file(path) == [record(0)]
+
+
+@pytest.mark.parametrize("line", ["not json", "[1]", '{"schema": 1, "key": "k"}', '{"schema": 2}'])
+def test_a_bad_line_names_its_file_and_number(tmp_path, line):
+    path = tmp_path / "r.jsonl"
+    write(path, record(0))
+    with path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(RecordError, match=r"r\.jsonl:2"):
+        records.read_file(path)
+
+
+def test_a_full_disk_is_one_error_and_keeps_the_records_before_it(tmp_path):
+    path = tmp_path / "r.jsonl"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with RecordFile(path) as file:
+            file.append(record(0))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, limits[1]))
+            with pytest.raises(RecordError, match=r"cannot write.*are safe.*same command again"):
+                file.append(record(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert records.read_file(path) == [record(0)]
+    write(path, record(1))
+    assert records.read_file(path) == [record(0), record(1)]
+
+
+def test_a_folder_that_is_a_file_is_one_error(tmp_path):
+    (tmp_path / "here").write_text("")
+    with pytest.raises(RecordError, match="cannot write"):
+        RecordFile(tmp_path / "here" / "r.jsonl")
+
+
+def test_whole_files_are_replaced_and_leave_nothing_behind(tmp_path):
+    path = tmp_path / "folder" / "run.json"
+    records.write_whole(path, "old")
+    records.write_whole(path, "new \udc80")
+    assert path.read_text() == "new \\udc80"
+    assert os.listdir(path.parent) == ["run.json"]
+
+
+LOCKED = """
+import sys; from pathlib import Path; from comparison.records import writer_lock
+with writer_lock(Path(sys.argv[1]), "serial"):
+    print("locked", flush=True); sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOCKED, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout
+    assert process.stdout.readline() == b"locked\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_driver_of_one_name_is_refused_and_told_who_holds_it(tmp_path, holder):
+    with pytest.raises(RecordError, match=f"pid {holder.pid} "), records.writer_lock(tmp_path, "serial"):
+        pass
+    with records.writer_lock(tmp_path, "shard-2-of-8"):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    with records.writer_lock(tmp_path, "serial"):
+        lock = tmp_path / "records" / "serial.lock"
+        assert lock.read_text().startswith(f"pid {os.getpid()} ")
+
+
+def run_folder(tmp_path, version="v2"):
+    (tmp_path / "run.json").write_text(json.dumps({"methods": [{"label": "full", "version": version}]}))
+    return records.record_path(tmp_path, "tiny", "full", "words", "serial")
+
+
+def test_an_answer_takes_the_place_of_an_error_and_never_the_other_way(tmp_path):
+    path = run_folder(tmp_path, "")
+    other = path.with_name("words.shard-1-of-2.jsonl")
+    write(path, record(0, error="E"), record(0), record(1))
+    write(other, record(1, error="E"), record(2, error="E"))
+    found = {row.example: row.error for row in records.read_records(tmp_path)}
+    assert found == {"words-0": None, "words-1": None, "words-2": "E"}
+
+
+def test_records_of_older_code_are_left_out(tmp_path):
+    path = run_folder(tmp_path)
+    write(path, record(0, version="v1"), record(1, version="v1"), record(0, version="v2", key="new"))
+    assert [(row.example, row.version) for row in records.read_records(tmp_path)] == [("words-0", "v2")]
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(RecordError, match="not a run folder"):
+        records.read_records(tmp_path)
+
+
+def test_a_key_depends_on_every_part_and_not_on_their_order():
+    one = records.key({"a": 1, "b": {"c": [1, 2]}})
+    assert one == records.key({"b": {"c": [1, 2]}, "a": 1})
+    assert one != records.key({"a": 1, "b": {"c": [2, 1]}})
+    assert len(one) == 64
+
+
+@STEADY
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_a_slug_is_a_safe_name_and_tells_labels_apart(label, other):
+    name = records.slug(label)
+    assert 8 <= len(name) <= 100
+    assert name.isascii()
+    assert not set(name) & set("/\\: ")
+    assert not name.startswith((".", "-"))
+    assert (name == records.slug(other)) == (label == other)
+
+
+@STEADY
+@given(st.text(min_size=1, max_size=120))
+def test_a_task_cannot_lead_out_of_its_folder(task):
+    path = records.record_path(Path("run"), "m", "full", task, "serial")
+    assert path.parent == records.group_folder(Path("run"), "m", "full")
+    assert ".." not in path.parts

@@ -1,0 +1,129 @@
+"""What RAG reads: which chunks, in which order, joined how."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.base import Task
+from methods.base import Undefined
+from methods.oprm import OPRM
+from methods.rag import RAG
+from retrievers.base import Ranking
+
+CONTEXT = "aa bb cc dd ee ff gg hh ii jj"  # chunks of 2 tokens: 0 to 4
+TASK = Task("t", "", " {question}", "value", 8)
+
+
+class Fixed:
+    """A ranker with a given order; it remembers its queries."""
+
+    def __init__(self, *order, **flags):
+        self.order, self.flags, self.queries = list(order), flags, []
+
+    def rank(self, question, chunks):
+        self.queries.append(question)
+        return Ranking(self.order, [self.order.index(n) * -1.5 for n in range(len(chunks))], self.flags)
+
+
+def ask(engine, ranker="bm25", context=CONTEXT, question="q", task=TASK, **options):
+    return RAG(engine, retriever=ranker, **options).answer(context, question, task=task)
+
+
+@pytest.mark.parametrize(
+    ("options", "read", "spans"),
+    [
+        ({}, "gg hh", ((17, 23),)),
+        ({"k": 2}, "gg hh \n \n aa bb", ((17, 23), (0, 5))),
+        ({"k": 2, "order": "document"}, "aa bb \n \n gg hh", ((0, 5), (17, 23))),
+        ({"k": 3}, "gg hh \n \n aa bb cc dd", ((17, 23), (0, 11))),  # neighbours stay as they stood
+        ({"k": 4, "order": "document"}, "aa bb cc dd \n \n gg hh ii jj", ((0, 11), (17, 29))),
+        ({"k": 5, "order": "document"}, CONTEXT, ((0, 29),)),
+    ],
+)
+def test_the_best_k_chunks_are_joined_in_the_order_asked_for(scripted, options, read, spans):
+    engine = scripted(chunk_size=2)
+    answer = ask(engine, Fixed(3, 0, 1, 4, 2), **options)
+    assert engine.of("generate") == [read + " q"]
+    assert answer.spans == spans
+
+
+def test_overlapping_neighbours_are_not_read_twice(scripted):
+    engine = scripted(chunk_size=4, overlap=2)
+    ask(engine, Fixed(0, 1, 2, 3), k=2)
+    assert engine.of("generate") == ["aa bb cc dd ee ff q"]
+
+
+def test_the_record_shows_what_was_picked_its_scores_and_the_rankers_flags(scripted):
+    answer = ask(scripted(chunk_size=2), Fixed(3, 0, 1, 4, 2, tie=True, fallback=False, calls=7), k=2)
+    assert answer.details == {
+        "chunks": 5,
+        "picked": [3, 0],
+        "flags": ["tie"],
+        "scores": [0.0, -1.5],
+        "calls": 7,
+    }
+
+
+def test_the_question_alone_is_the_query_and_the_time_is_booked_as_retrieval(scripted):
+    engine, ranker = scripted(chunk_size=2), Fixed(0, 1, 2, 3, 4)
+    ask(engine, ranker, task=replace(TASK, before="Answer now. "))
+    assert ranker.queries == ["q"]
+    assert engine.of("phase") == ["split", "retrieve"]
+
+
+def test_fewer_chunks_than_k_are_all_read_and_flagged(scripted):
+    answer = ask(scripted(chunk_size=6), Fixed(1, 0), k=3)
+    assert answer.details["picked"] == [1, 0]
+    assert answer.details["flags"] == ["fewer_chunks_than_k"]
+
+
+def test_a_single_chunk_is_not_ranked(scripted):
+    ranker = Fixed()
+    answer = ask(scripted(chunk_size=50), ranker)
+    assert ranker.queries == []
+    assert answer.details["flags"] == ["single_chunk"]
+
+
+def test_an_empty_context_is_answered_from_and_flagged(scripted):
+    assert ask(scripted(), context="").details["flags"] == ["single_chunk", "empty_context"]
+
+
+def test_a_question_that_shares_no_word_with_the_context_falls_back_on_its_beginning(scripted):
+    answer = ask(scripted(chunk_size=2), question="zz")
+    assert answer.details["picked"] == [0]
+    assert "fallback" in answer.details["flags"]
+
+
+@pytest.mark.parametrize("missing", [{"question": " "}, {"task": replace(TASK, retrievable=False)}])
+def test_retrieval_is_undefined_without_a_question(scripted, missing):
+    with pytest.raises(Undefined, match="task t"):
+        ask(scripted(), **missing)
+
+
+def test_the_ranker_is_built_from_its_spec_with_options(scripted):
+    engine = scripted(chunk_size=2)
+    assert ask(engine, "bm25(variant=okapi)", question="ff").details["picked"] == [2]
+    assert ask(engine, question="Where is HH?").details["picked"] == [3]
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"k": 0}, "k=0"),
+        ({"order": "random"}, "rank or document"),
+        ({"ranker": "bm52"}, "did you mean bm25"),
+        ({"ranker": "bm25(variant=best)"}, "plus or okapi or l"),
+    ],
+)
+def test_an_option_out_of_its_range_is_refused_when_the_method_is_made(scripted, options, part):
+    with pytest.raises(ValueError, match=part):
+        ask(scripted(), **options)
+
+
+def test_the_budget_is_matched_with_oprms_chunk_by_chunk(scripted):
+    engine = scripted(chunk_size=3, overlap=1)
+    rag, oprm = ask(engine, question="ff"), OPRM(engine).answer(CONTEXT, "ff", task=TASK)
+    assert rag.details["chunks"] == oprm.details["chunks"] == 5
+    assert rag.spans[0][1] - rag.spans[0][0] == len(" ee ff gg") or rag.spans[0][0] == 0

@@ -1,0 +1,147 @@
+"""Text into ids and ids into text: prompts, offsets, and where decoding ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from models.engine import Engine
+from models.specs import ReaderError, ReaderSpec
+
+Reader = Callable[..., Engine]
+
+
+def test_a_plain_prompt_gets_the_start_token_unless_the_spec_says_no(reader: Reader) -> None:
+    assert reader().encode("w1 w2") == [2, 9, 10]
+    assert reader(spec={"special_tokens": False}).encode("w1 w2") == [9, 10]
+    assert reader().count_tokens("w1 w2 \n w3") == 4
+    assert reader().count_tokens("") == 0
+    assert reader().text([2, 9, 10, 1]) == "w1 w2"
+
+
+def test_a_chat_prompt_is_one_user_turn_with_the_start_token_once(reader: Reader) -> None:
+    engine = reader()
+    assert engine.encode("w1", chat=True) == [2, 9]  # no template: plain
+    engine.tokenizer.chat_template = (
+        "<bos> <user> {{ messages[0]['content'] }} <eos>{% if add_generation_prompt %} <reply>{% endif %}"
+    )
+    assert engine.encode("w1 w2", chat=True) == [2, 3, 9, 10, 1, 4]
+    assert engine.encode("w1 w2") == [2, 9, 10]
+
+
+def test_a_tokenizer_that_closes_every_text_does_not_close_a_prompt(reader: Reader) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    engine = reader()
+    backend: Any = engine.tokenizer
+    backend.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=[("<bos>", 2), ("<eos>", 1)]
+    )
+    assert engine.tokenizer("w1")["input_ids"] == [2, 9, 1]
+    assert engine.encode("w1") == [2, 9]
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_an_empty_prompt_is_refused(reader: Reader, text: str) -> None:
+    with pytest.raises(ReaderError, match="empty prompt"):
+        reader().encode(text)
+
+
+def test_offsets_are_character_spans_without_the_start_token(reader: Reader) -> None:
+    text = "w1  w22 ."
+    assert [text[start:end] for start, end in reader().offsets(text)] == ["w1", "w22", "."]
+
+
+def test_offsets_need_a_fast_tokenizer(reader: Reader) -> None:
+    engine = reader()
+    engine.tokenizer = SimpleNamespace(is_fast=False)  # type: ignore[assignment]
+    with pytest.raises(ReaderError, match="mamba gives no offsets: a fast one"):
+        engine.offsets("w1")
+
+
+def test_the_first_ids_of_a_word_cover_both_spellings_and_pass_over_blanks(reader: Reader) -> None:
+    engine = reader()
+    assert engine.first_ids("Error .") == {6}
+    pieces = {
+        "Error": [8, 6],
+        " Error": [5, 9, 6],
+    }  # a word-piece tokenizer whose second spelling starts blank
+    engine._ids = lambda text, **_: pieces[text]  # type: ignore[method-assign]
+    assert engine.first_ids("Error") == {8, 9}
+
+
+def test_a_no_answer_word_that_the_tokenizer_does_not_know_is_refused(reader: Reader) -> None:
+    with pytest.raises(ReaderError, match="no token for 'Unanswerable'"):
+        reader().first_ids("Unanswerable")
+
+
+class Script:
+    """A model that says the given words whatever it reads, and counts what it was fed."""
+
+    def __init__(self, ids: list[int], vocabulary: int) -> None:
+        self.ids, self.vocabulary, self.fed = ids, vocabulary, 0
+        self.state: list[int] | None = []
+        self.config = SimpleNamespace(model_type="script")
+
+    def __call__(self, input_ids: torch.Tensor, **_: Any) -> SimpleNamespace:
+        logits = torch.full((1, 1, self.vocabulary), -1.0)
+        logits[0, 0, self.ids[self.fed]] = 1.0
+        self.fed += 1
+        return SimpleNamespace(logits=logits, cache_params=self.state)
+
+
+def scripted(engine: Engine, words: str) -> Script:
+    ids: Any = engine.tokenizer.convert_tokens_to_ids(words.replace("/", "\n").split(" "))
+    engine.model = script = Script(ids, engine.vocab_size)  # type: ignore[assignment]
+    return script
+
+
+@pytest.mark.parametrize(
+    ("words", "stop", "text", "fed"),
+    [
+        ("w1 w2 <eos> w3", (), "w1 w2", 3),
+        ("<eos>", (), "", 1),
+        ("w1 / w2", ("\n",), "w1 ", 2),
+        ("/ / w1 / w2", ("\n",), "\n \n w1 ", 4),
+        ("w1 w2 . w3", ("w2 .", "."), "w1 ", 3),
+        (". w1 . w2", (".",), ". w1 ", 3),  # nothing was said before the first one
+        ("w1 w2 w3 w4", ("\n",), "w1 w2 w3 w4", 4),
+    ],
+)
+def test_decoding_ends_at_an_end_token_a_stop_string_or_the_limit(
+    reader: Reader, words: str, stop: tuple[str, ...], text: str, fed: int
+) -> None:
+    engine = reader()
+    script = scripted(engine, words)
+    assert engine.generate([7], 4, stop=stop) == text
+    assert script.fed == fed
+
+
+def test_any_of_several_end_tokens_ends(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    model = reader().model
+    monkeypatch.setattr(model.generation_config, "eos_token_id", [9, 10])
+    engine = Engine(model, tokenizer, ReaderSpec(name="several", path="several"))
+    assert engine.eos_ids == {1, 9, 10}
+    scripted(engine, "w3 w2 w4")
+    assert engine.generate([7], 4) == "w3"
+
+
+def test_decoding_ends_with_the_window(reader: Reader) -> None:
+    engine = reader(spec={"window": 6})
+    script = scripted(engine, "w1 w2 w3 w4 w5 w6")
+    assert engine.generate([7, 8, 9, 10], 6) == "w1 w2 w3"
+    assert script.fed == 3  # the prompt of 4 tokens and two more: the window
+
+
+def test_a_model_that_keeps_no_state_cannot_be_decoded_from(reader: Reader) -> None:
+    engine = reader()
+    scripted(engine, "w1 w2").state = None
+    with pytest.raises(ReaderError, match="mamba keeps no state"):
+        engine.generate([7], 2)

@@ -1,0 +1,300 @@
+"""The engine on tiny random readers: exact batching, exact cutting, one token at a time, one-line errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from models.engine import Engine, Prefill
+from models.specs import ReaderError, ReaderSpec
+
+Reader = Callable[..., Engine]
+Rows = Callable[[int, int], list[list[int]]]
+EOS = 1
+
+
+def growing(engine: Engine, ids: list[int], steps: int) -> str:
+    """Greedy decoding that reads the whole prompt anew for every token: no state at all."""
+    grown = list(ids)
+    for _ in range(steps):
+        with torch.inference_mode():
+            logits = engine.model(input_ids=torch.tensor([grown]), use_cache=False).logits
+        token = int(logits[0, -1].argmax())
+        if token == EOS:
+            break
+        grown.append(token)
+    return engine.text(grown[len(ids) :])
+
+
+@contextmanager
+def watched(engine: Engine) -> Iterator[SimpleNamespace]:
+    """The lengths of the model's forward calls, and the shapes that its head put out."""
+    seen = SimpleNamespace(lengths=[], head=[])
+    head: Any = engine.model.get_output_embeddings()
+    before = engine.model.register_forward_pre_hook(
+        lambda _, __, given: seen.lengths.append(given["input_ids"].shape[1]), with_kwargs=True
+    )
+    after = head.register_forward_hook(lambda _, __, logits: seen.head.append(tuple(logits.shape)))
+    try:
+        yield seen
+    finally:
+        before.remove()
+        after.remove()
+
+
+# Exactness, every family
+
+
+@pytest.mark.parametrize("length", [1, 2, 23])
+def test_generate_equals_reading_the_grown_prompt_anew_for_every_token(
+    family: str, reader: Reader, rows: Rows, length: int
+) -> None:
+    engine = reader(family)
+    engine.prefill(rows(1, 9))  # what was read before must not matter, wherever the family keeps its state
+    ids = rows(1, length)[0]
+    assert engine.generate(ids, 10) == growing(engine, ids, 10) != ""
+
+
+def test_decoding_feeds_one_token_at_a_time_and_never_reads_the_prompt_again(
+    family: str, reader: Reader, rows: Rows
+) -> None:
+    engine = reader(family)
+    with watched(engine) as seen, engine.meter() as cost:
+        engine.generate(rows(1, 23)[0], 5)
+    assert seen.lengths == [23, 1, 1, 1, 1]
+    assert (cost.calls, cost.prompt_tokens, cost.new_tokens) == (5, 23, 5)
+
+
+def test_rows_read_together_equal_rows_read_alone(family: str, reader: Reader, rows: Rows) -> None:
+    engine = reader(family)
+    batch = rows(4, 17)
+    together = engine.prefill(batch, last=3).logits
+    assert together.shape == (4, 3, engine.vocab_size)
+    assert together.dtype == torch.float32
+    for row, logits in zip(batch, together, strict=True):
+        torch.testing.assert_close(logits, engine.prefill([row], last=3).logits[0], atol=1e-4, rtol=0)
+
+
+def test_a_row_selected_from_a_batch_decodes_as_if_read_alone(
+    family: str, reader: Reader, rows: Rows
+) -> None:
+    engine = reader(family)
+    batch = rows(3, 17)
+    together = engine.prefill(batch)
+    picked = [engine.select(together, row) for row in range(3)]
+    read_again = family in ("RecurrentGemma", "Rwkv")
+    assert [one.again for one in picked] == [read_again] * 3
+    assert picked[0].logits.untyped_storage().nbytes() == picked[0].logits.nbytes  # no view of the batch
+    assert [engine.decode(one, 8) for one in picked] == [growing(engine, row, 8) for row in batch]
+
+
+def test_a_prefill_can_be_decoded_twice_and_after_others_were_read(
+    family: str, reader: Reader, rows: Rows
+) -> None:
+    engine = reader(family)
+    first, second = rows(2, 17)
+    wanted = growing(engine, first, 8)
+    prefill = engine.prefill([first])
+    assert engine.decode(prefill, 8) == wanted
+    engine.generate(second, 3)
+    assert engine.decode(prefill, 8) == wanted
+    assert engine.decode(engine.select(prefill, 0), 8) == wanted
+    assert prefill.again == (family in ("RecurrentGemma", "Rwkv"))
+
+
+def test_reading_a_row_again_is_counted(reader: Reader, rows: Rows) -> None:
+    engine = reader("Rwkv")
+    together = engine.prefill(rows(3, 17))
+    with engine.meter() as cost:
+        engine.decode(engine.select(together, 2), 4)
+    assert (cost.prompt_tokens, cost.new_tokens, cost.calls) == (17, 4, 4)
+    assert cost.seconds.keys() == {"prefill", "decode", "total"}
+
+
+def test_score_is_the_log_probability_of_the_continuation(family: str, reader: Reader, rows: Rows) -> None:
+    engine = reader(family)
+    prompt, more = rows(1, 13)[0], rows(1, 4)[0]
+    with torch.inference_mode():
+        logits = engine.model(input_ids=torch.tensor([prompt + more]), use_cache=False).logits[0]
+    steps = logits.float().log_softmax(-1)[len(prompt) - 1 : -1]
+    wanted = sum(steps[place, token].item() for place, token in enumerate(more))
+    with watched(engine) as seen, engine.meter() as cost:
+        assert engine.score(prompt, more) == pytest.approx(wanted, abs=1e-4)
+    assert (len(seen.lengths), cost.calls, cost.prompt_tokens) == (1, 1, 16)
+
+
+# The size of the logits
+
+
+def test_the_head_sees_no_more_positions_than_were_asked_for(family: str, reader: Reader, rows: Rows) -> None:
+    engine = reader(family)
+    with watched(engine) as seen:
+        engine.prefill(rows(2, 40))
+        engine.prefill(rows(2, 40), last=3)
+        engine.score(rows(1, 40)[0], [7, 8])
+    size = engine.vocab_size
+    assert seen.head == [(2, 1, size), (2, 3, size), (1, 2, size)]
+
+
+def test_a_model_that_cannot_be_told_has_its_head_fed_the_last_positions_only(
+    reader: Reader, random_model: Callable[[str], PreTrainedModel], tokenizer: Any, rows: Rows
+) -> None:
+    class Deaf(LlamaForCausalLM):
+        def forward(self, input_ids, past_key_values=None, use_cache=None, position_ids=None, **_) -> Any:
+            return super().forward(
+                input_ids=input_ids,
+                past_key_values=past_key_values,
+                use_cache=use_cache,
+                position_ids=position_ids,
+            )
+
+    config: Any = random_model("Llama").config
+    model = Deaf(config)
+    model.load_state_dict(random_model("Llama").state_dict())
+    deaf = Engine(model, tokenizer, ReaderSpec(name="deaf", path="deaf"))
+    with watched(deaf) as seen:
+        logits = deaf.prefill(rows(2, 40), last=3).logits
+    assert seen.head == [(2, 3, deaf.vocab_size)]
+    torch.testing.assert_close(logits, reader("Llama").prefill(rows(2, 40), last=3).logits)
+    assert deaf.generate(rows(1, 9)[0], 5) == reader("Llama").generate(rows(1, 9)[0], 5)
+
+
+# Batches
+
+
+def test_batches_hold_equal_lengths_in_order_and_stay_under_the_budget(reader: Reader, rows: Rows) -> None:
+    engine = reader(batch_tokens=25)
+    lengths = [10, 7, 10, 10, 7, 30]
+    ragged = [rows(6, length)[place] for place, length in enumerate(lengths)]
+    batches = list(engine.prefill_batches(ragged))
+    assert [positions for positions, _ in batches] == [[0, 2], [3], [1, 4], [5]]
+    for positions, prefill in batches:
+        for place, position in enumerate(positions):
+            alone = engine.prefill([ragged[position]]).logits[0]
+            torch.testing.assert_close(prefill.logits[place], alone, atol=1e-4, rtol=0)
+
+
+def full_device(engine: Engine, most_rows: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Makes the model run out of memory beyond so many rows; returns the rows of every attempt."""
+    attempts: list[int] = []
+    forward = engine.model.forward
+
+    def cramped(input_ids: torch.Tensor, **given: Any) -> Any:
+        attempts.append(len(input_ids))
+        if len(input_ids) > most_rows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(input_ids=input_ids, **given)
+
+    monkeypatch.setattr(engine.model, "forward", cramped)
+    return attempts
+
+
+def test_running_out_of_memory_halves_the_batch_and_goes_on(
+    reader: Reader, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = reader(batch_tokens=1000)
+    attempts = full_device(engine, 2, monkeypatch)
+    with engine.meter() as cost:
+        batches = list(engine.prefill_batches(rows(7, 10)))
+    assert [positions for positions, _ in batches] == [[0], [1], [2], [3], [4], [5], [6]]
+    assert attempts == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert (cost.halvings, engine.batch_tokens) == (2, 10)
+    assert (cost.calls, cost.prompt_tokens) == (7, 70)
+
+
+def test_one_row_that_does_not_fit_is_an_error_that_says_so(
+    reader: Reader, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = reader()
+    full_device(engine, 0, monkeypatch)
+    with pytest.raises(ReaderError, match="too little memory for one row of 10 tokens"):
+        list(engine.prefill_batches(rows(4, 10)))
+
+
+@pytest.mark.parametrize(
+    ("batch", "last", "says"),
+    [
+        ([[7, 8], [9]], 1, "unequal length"),
+        ([], 1, "empty prompt"),
+        ([[]], 1, "empty prompt"),
+        ([[7, 8]], 3, "last 3 positions asked of a row of 2"),
+        ([[7, 8]], 0, "last 0 positions"),
+    ],
+)
+def test_rows_that_cannot_be_read_are_refused(
+    reader: Reader, batch: list[list[int]], last: int, says: str
+) -> None:
+    with pytest.raises(ReaderError, match=says):
+        reader().prefill(batch, last=last)
+
+
+def test_selecting_a_row_that_is_not_there_is_an_error(reader: Reader, rows: Rows) -> None:
+    engine = reader()
+    prefill = engine.prefill(rows(2, 5))
+    for row in (2, -1):
+        with pytest.raises(IndexError):
+            engine.select(prefill, row)
+
+
+def test_decode_takes_one_row_and_at_least_one_token(reader: Reader, rows: Rows) -> None:
+    engine = reader()
+    with pytest.raises(ReaderError, match="select one first"):
+        engine.decode(engine.prefill(rows(2, 5)), 4)
+    with pytest.raises(ReaderError, match="max_new_tokens is 0"):
+        engine.generate([7, 8], 0)
+
+
+# Windows and broken numbers
+
+
+def test_a_prompt_longer_than_the_window_is_refused(reader: Reader, rows: Rows) -> None:
+    engine = reader("Llama")
+    assert engine.window == 256
+    engine.prefill(rows(1, 256))
+    with pytest.raises(ReaderError, match="llama reads 256 tokens and got 257"):
+        engine.prefill(rows(1, 257))
+    with pytest.raises(ReaderError, match="got 257"):
+        engine.score(rows(1, 255)[0], [7, 8, 9])
+
+
+def test_recurrent_readers_have_no_window_and_a_spec_may_set_one(reader: Reader, family: str) -> None:
+    limits = {"Llama": 256, "Bamba": 262144}
+    assert reader(family).window == limits.get(family)
+    assert reader(family, spec={"window": 99}).window == 99
+
+
+def test_nan_is_an_error_and_never_an_answer(
+    random_model: Callable[[str], PreTrainedModel], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    model = deepcopy(random_model("Llama"))
+    model.lm_head.weight.data.fill_(float("nan"))
+    engine = Engine(model, tokenizer, ReaderSpec(name="broken", path="broken"))
+    with pytest.raises(ReaderError, match="broken answers NaN"):
+        engine.generate([7, 8], 3)
+
+
+# Cost
+
+
+def test_the_meter_counts_what_happens_inside_it(reader: Reader, rows: Rows) -> None:
+    engine = reader()
+    engine.generate([7, 8], 3)
+    with engine.meter() as cost:
+        with engine.phase("retrieve"):
+            engine.count_encoder_tokens(50)
+        for _, prefill in engine.prefill_batches(rows(4, 10)):
+            picked: Prefill = engine.select(prefill, 3)
+        engine.decode(picked, 3)
+        engine.score([7, 8, 9], [10, 11])
+    assert cost.prompt_tokens == 4 * 10 + 4
+    assert (cost.new_tokens, cost.calls, cost.encoder_tokens, cost.halvings) == (3, 1 + 2 + 1, 50, 0)
+    assert cost.seconds.keys() == {"retrieve", "prefill", "decode", "score", "total"}
+    assert sum(cost.seconds.values()) <= 2 * cost.seconds["total"]
+    assert cost.peak_bytes > 1 << 20

@@ -1,0 +1,154 @@
+"""Opening readers from folders: what runs them, and one line for everything that can be wrong with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from models import loading
+from models.engine import Engine
+from models.specs import ReaderError
+
+Models = Callable[[str], PreTrainedModel]
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, random_model: Models, tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A folder that holds a whole Mamba."""
+    random_model("Mamba").save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def complaint(folder: Path | str, **options: Any) -> str:
+    with pytest.raises(ReaderError) as caught:
+        Engine.load(str(folder), **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_mamba_on_a_cpu_runs_our_scan_and_answers_as_the_fallback_does(
+    folder: Path, reader: Callable[..., Engine], rows: Callable
+) -> None:
+    loaded, plain = Engine.load(str(folder), device="cpu"), reader("Mamba")
+    assert (loaded.kernel, plain.kernel) == ("numba", "torch")
+    assert (loaded.device.type, loaded.dtype, loaded.vocab_size) == ("cpu", torch.float32, 64)
+    batch = rows(3, 30)
+    together = loaded.prefill(batch)
+    torch.testing.assert_close(together.logits, plain.prefill(batch).logits, atol=1e-4, rtol=0)
+    for row, ids in enumerate(batch):
+        assert loaded.decode(loaded.select(together, row), 8) == plain.generate(ids, 8)
+    assert loaded.score(batch[0], batch[1]) == pytest.approx(plain.score(batch[0], batch[1]), abs=1e-3)
+
+
+def test_another_family_runs_as_transformers_has_it(
+    tmp_path: Path, random_model: Models, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    random_model("Llama").save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    engine = Engine.load(str(tmp_path), device="cpu", dtype="bfloat16", revision="main")
+    assert (engine.kernel, engine.dtype, engine.window) == ("torch", torch.bfloat16, 256)
+    assert engine.spec.revision == "main"
+    assert engine.prefill([[7, 8]]).logits.dtype == torch.float32
+
+
+def test_a_folder_without_a_configuration_is_no_reader(tmp_path: Path) -> None:
+    assert "expected config.json, model.safetensors and tokenizer.json" in complaint(tmp_path)
+
+
+def test_a_folder_without_weights_says_so(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+    assert "no file named model.safetensors" in complaint(folder)
+
+
+def test_torn_weights_do_not_load(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:2000])
+    assert "cannot load the model" in complaint(folder)
+
+
+def test_weights_that_lack_a_tensor_are_refused_and_not_made_up(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    del tensors["backbone.layers.1.mixer.A_log"]
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    assert "1 tensors missing, the first is backbone.layers.1.mixer.A_log" in complaint(folder)
+
+
+def test_a_folder_without_a_tokenizer_says_so(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
+    assert "no tokenizer in" in complaint(folder)
+
+
+def test_a_broken_configuration_is_one_line(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+    assert "not a valid JSON file" in complaint(folder)
+
+
+def test_code_from_a_repository_runs_only_when_trusted(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert "--trust-remote-code" in complaint(folder)
+    assert "--trust-remote-code" in complaint("v6-finch-7b")
+
+
+def test_a_hub_id_without_a_network_says_what_it_would_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert "needs a network or a filled cache" in complaint("some-lab/no-such-model")
+
+
+def test_an_unknown_device_or_precision_is_refused(folder: Path) -> None:
+    assert "expected auto, cpu or cuda" in complaint(folder, device="tpu")
+    assert "expected auto, float32, float16, bfloat16" in complaint(folder, dtype="int3")
+
+
+def test_cuda_where_there_is_none_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "use --device cpu" in complaint(folder, device="cuda")
+
+
+def test_a_mamba_on_cuda_without_its_kernels_stops_and_names_the_packages(
+    random_model: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(loading, "_imports", lambda package: package == "mamba_ssm")
+    with pytest.raises(ReaderError, match=r"causal_conv1d missing.*cuda extra"):
+        loading._kernel(random_model("Bamba"), cuda, allow_slow=False)
+    assert loading._kernel(random_model("Mamba"), cuda, allow_slow=True) == "torch"
+    assert loading._kernel(random_model("Llama"), cuda, allow_slow=False) == "torch"
+    monkeypatch.setattr(loading, "_imports", lambda _: True)
+    assert loading._kernel(random_model("Mamba"), cuda, allow_slow=False) == "cuda"
+
+
+def test_a_kernel_package_that_is_there_but_does_not_load_counts_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_kernels.py").write_text("raise OSError('undefined symbol')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not loading._imports("broken_kernels")
+    assert loading._imports("json")
+
+
+def test_on_cuda_the_micro_batch_is_what_half_the_free_memory_holds(
+    random_model: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Elsewhere(transformers.MambaForCausalLM):
+        device = torch.device("cuda")  # type: ignore[assignment]
+
+    config: Any = random_model("Mamba").config
+    model = Elsewhere(config)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2 * 24 * 32 * 4 * 1000, 0))
+    assert loading.token_budget(model) == 1000
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (80 << 30, 0))
+    assert loading.token_budget(model) == loading.MOST_BATCH_TOKENS
+    assert loading.token_budget(random_model("Mamba")) == loading.CPU_BATCH_TOKENS

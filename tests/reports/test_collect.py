@@ -1,0 +1,202 @@
+"""Reading a run folder: which record counts, what is left out, and what is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_run import SMALL, FakeRun, Row, facts_task
+
+from comparison.records import record_path
+from reports.collect import ReportError, bucket_order, read_run
+
+TINY = replace(SMALL, methods=SMALL.methods[:2], tasks=(facts_task("recall", (10, 100), 3),))
+
+
+def oprm_file(folder: Path, writer: str = "serial") -> Path:
+    return record_path(folder, "tiny", "oprm", "recall", writer)
+
+
+def lines_of(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def append(path: Path, *rows: Row) -> None:
+    with path.open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def failing(error: str) -> FakeRun:
+    """Every other answer of oprm goes wrong."""
+
+    def edit(row: Row) -> Row:
+        wrong = row["method"] == "oprm" and int(row["example"][-1]) % 2 == 0
+        return row | {"error": error, "score": 0.0, "spans": None} if wrong else row
+
+    return replace(TINY, edit=edit)
+
+
+def test_the_last_record_of_an_example_counts(tmp_path):
+    path = oprm_file(TINY.write(tmp_path))
+    append(path, lines_of(path)[1] | {"score": 0.125})
+    assert read_run(tmp_path).columns["oprm", "recall"].scores[1] == 0.125
+
+
+def test_an_error_after_an_answer_does_not_replace_it(tmp_path):
+    path = oprm_file(TINY.write(tmp_path))
+    append(path, lines_of(path)[0] | {"score": 0.0, "error": "out of memory"})
+    assert read_run(tmp_path).answers("oprm", "recall")["recall-0000"].error is None
+
+
+def test_an_answer_from_another_writer_replaces_an_error(tmp_path):
+    failing("ValueError: no").write(tmp_path)
+    answered = lines_of(oprm_file(tmp_path))[0] | {"score": 1.0, "error": None}
+    append(oprm_file(tmp_path, "shard-2-of-2"), answered)
+    run = read_run(tmp_path)
+    assert run.answers("oprm", "recall")["recall-0000"].score == 1.0
+    assert run.answers("oprm", "recall")["recall-0002"].failed
+
+
+def test_failed_answers_score_zero_and_undefined_ones_are_left_out(tmp_path):
+    failed = read_run(failing("ValueError: no").write(tmp_path / "failed")).columns["oprm", "recall"]
+    assert list(failed.scores[::2]) == [0.0, 0.0, 0.0]
+    undefined = read_run(failing("undefined: no evidence").write(tmp_path / "undefined"))
+    assert undefined.columns["oprm", "recall"].ids == ("recall-0001", "recall-0003", "recall-0005")
+
+
+def test_a_torn_last_line_is_dropped_with_a_note(tmp_path):
+    path = oprm_file(TINY.write(tmp_path))
+    path.write_text(path.read_text()[:-40])
+    run = read_run(tmp_path)
+    assert len(run.answers("oprm", "recall")) == 5
+    assert "recall.serial.jsonl" in run.notes[0]
+    assert "torn last line" in run.notes[0]
+
+
+def test_records_that_the_plan_does_not_name_are_left_out_with_a_note(tmp_path):
+    path = oprm_file(TINY.write(tmp_path))
+    append(path, lines_of(path)[0] | {"task": "riddles"}, lines_of(path)[0] | {"method": "magic"})
+    run = read_run(tmp_path)
+    assert {task for _, task in run.records} == {"recall"}
+    assert run.notes == ("2 records of methods or tasks that run.json does not name were left out.",)
+
+
+def test_an_example_without_a_cluster_is_one_by_itself(tmp_path):
+    replace(TINY, edit=lambda row: row | {"cluster": ""}).write(tmp_path)
+    assert len(set(read_run(tmp_path).columns["oprm", "recall"].clusters)) == 6
+
+
+def test_evidence_is_read_where_there_is_any(tmp_path):
+    absent = facts_task("recall_absent", (10,), 3, confirmatory=False)
+    run = read_run(replace(TINY, tasks=(*TINY.tasks, absent)).write(tmp_path))
+    assert len(run.evidence["recall"]) == 6
+    assert run.evidence["recall_absent"] == {}
+
+
+def test_the_seed_of_the_resampling_knows_the_model_and_not_the_place(tmp_path):
+    def key(name: str, **settings: str) -> str:
+        return read_run(replace(TINY, settings=settings).write(tmp_path / name)).key
+
+    assert key("here") == key("there", path="/elsewhere/models/tiny", device="cuda")
+    assert key("here") != key("other", revision="local-4567")
+
+
+@pytest.mark.parametrize(
+    ("tags", "bucket", "expected"),
+    [
+        ({"facts": 10, "length": 1200}, "10", "facts"),
+        ({"length": 4000, "facts": 1}, "4k", "length"),
+        ({"hops": 2}, "2", "hops"),
+        ({"hops": 3}, "2", "bucket"),
+        ({}, "0-4000", "bucket"),
+    ],
+)
+def test_a_bucket_is_named_after_the_tag_that_it_repeats(tmp_path, tags, bucket, expected):
+    replace(TINY, edit=lambda row: row | {"tags": tags, "bucket": bucket}).write(tmp_path)
+    assert read_run(tmp_path).bucket_names["recall"] == expected
+
+
+def test_buckets_sort_by_the_number_they_begin_with():
+    assert sorted(["16k", "4k", "900", "long", "8000-12000"], key=bucket_order) == [
+        "900",
+        "4k",
+        "8000-12000",
+        "16k",
+        "long",
+    ]
+
+
+# --- what is refused
+
+
+def no_folder(folder: Path) -> None:
+    (folder / "run.json").rename(folder.parent / "moved.json")
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
+
+
+def no_records(folder: Path) -> None:
+    for path in (folder / "records").rglob("*.jsonl"):
+        path.unlink()
+
+
+def no_plan(folder: Path) -> None:
+    (folder / "run.json").unlink()
+
+
+def plan_that_is_no_json(folder: Path) -> None:
+    (folder / "run.json").write_text("{")
+
+
+def plan_that_is_a_list(folder: Path) -> None:
+    (folder / "run.json").write_text("[]")
+
+
+def plan_without_tasks(folder: Path) -> None:
+    info = json.loads((folder / "run.json").read_text())
+    del info["benchmarks"][0]["tasks"]
+    (folder / "run.json").write_text(json.dumps(info))
+
+
+def bad_line(folder: Path) -> None:
+    path = oprm_file(folder)
+    path.write_text("not JSON\n" + path.read_text())
+
+
+def bad_score(folder: Path) -> None:
+    path = oprm_file(folder)
+    append(path, lines_of(path)[0] | {"score": 97.0})
+
+
+def two_models(folder: Path) -> None:
+    path = oprm_file(folder)
+    append(path, lines_of(path)[0] | {"model": "falcon"})
+
+
+def bad_evidence(folder: Path) -> None:
+    (folder / "examples" / "recall.jsonl").write_text('{"id": "recall-0000"}\n')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (no_folder, "is not a folder"),
+        (no_plan, "has no run.json"),
+        (plan_that_is_no_json, "run.json is not JSON"),
+        (plan_that_is_a_list, "expected an object, found a list"),
+        (plan_without_tasks, "run.json is malformed: 'tasks' is missing"),
+        (no_records, "has no records yet"),
+        (bad_line, "recall.serial.jsonl:1 is not a JSON object"),
+        (bad_score, "score 97.0 is not 0-1"),
+        (two_models, "several models"),
+        (bad_evidence, "recall.jsonl is malformed: 'evidence' is missing"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused_in_one_line(tmp_path, spoil, message):
+    spoil(TINY.write(tmp_path / "run"))
+    with pytest.raises(ReportError, match=message) as caught:
+        _ = read_run(tmp_path / "run").columns
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,103 @@
+"""What the answers cost: warm answers only, paired ratios, and honest counts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_run import SMALL, Row, facts_task
+from scipy import stats
+
+from reports.collect import read_run
+from reports.cost import Tally, cost_rows, tally
+
+ONE_TASK = replace(SMALL, tasks=(facts_task("recall", (10, 100), 15),))
+
+
+def costing(row: Row, **cost: Any) -> Row:
+    return row | {"cost": row["cost"] | cost}
+
+
+def seconds(run, method: str) -> np.ndarray:
+    records = run.answers(method, "recall").values()
+    return np.array([record.cost["seconds"]["total"] for record in records if not record.cold])
+
+
+def test_latency_and_ratio_leave_the_cold_answer_out(tmp_path):
+    run = read_run(ONE_TASK.write(tmp_path))
+    row = cost_rows(run)["oprm", "recall"]
+    warm, base = seconds(run, "oprm"), seconds(run, "full")
+    assert (row.n, row.warm) == (30, 29)
+    assert row.median == pytest.approx(np.median(warm))
+    assert row.p90 == pytest.approx(np.percentile(warm, 90))
+    low, high = stats.ttest_1samp(np.log(warm / base), 0).confidence_interval()
+    assert row.ratio is not None
+    found = (row.ratio.mean, row.ratio.low, row.ratio.high)
+    assert found == pytest.approx((stats.gmean(warm / base), math.exp(low), math.exp(high)), rel=1e-9)
+
+
+def test_the_row_over_all_tasks_pools_their_answers(small):
+    run, _ = small
+    rows = cost_rows(run)
+    assert rows["oprm", "all"].n == sum(rows["oprm", task.name].n for task in run.tasks)
+    assert rows["oprm", "all"].warm == 121
+    assert rows["full", "all"].ratio.mean == 1.0
+
+
+def test_failed_and_undefined_answers_do_not_look_cheap(tmp_path):
+    def edit(row: Row) -> Row:
+        if row["method"] != "oprm" or row["example"][-1] != "3":
+            return row
+        return costing(row, seconds={"total": 1e-6}, prompt_tokens=1) | {"error": "OutOfMemory", "score": 0.0}
+
+    row = cost_rows(read_run(replace(ONE_TASK, edit=edit).write(tmp_path)))["oprm", "recall"]
+    assert (row.n, row.prompt_tokens, row.tally.failed) == (27, 1200, 3)
+    assert row.ratio.low > 1
+
+
+def test_retrieval_is_its_share_of_the_time_and_nothing_where_there_is_none(tmp_path):
+    rows = cost_rows(read_run(ONE_TASK.write(tmp_path)))
+    assert rows["rag:retriever=bm25", "recall"].retrieval_share == pytest.approx(0.2)
+    assert rows["oprm", "recall"].retrieval_share is None
+
+
+def test_peak_memory_is_the_largest_and_tokens_are_means(tmp_path):
+    def edit(row: Row) -> Row:
+        return costing(row, peak_bytes=1000, new_tokens=int(row["example"][-1]))
+
+    row = cost_rows(read_run(replace(ONE_TASK, edit=edit).write(tmp_path)))["full", "recall"]
+    assert row.peak_bytes == 1000
+    assert row.new_tokens == 4.5
+
+
+def test_a_run_with_cold_answers_only_has_no_latency(tmp_path):
+    fake = replace(ONE_TASK, edit=lambda row: row | {"cold": True})
+    row = cost_rows(read_run(fake.write(tmp_path)))["oprm", "recall"]
+    assert (row.warm, row.median, row.p90, row.ratio) == (0, None, None, None)
+
+
+def test_every_planned_answer_is_counted_once(tmp_path):
+    def edit(row: Row) -> Row | None:
+        number = int(row["example"][-2:])
+        if row["method"] != "oprm" or number >= 8:
+            return row
+        changes: list[Row | None] = [None, None, None, {"error": "broken", "score": 0.0}]
+        changes += [{"error": "undefined: no chunk", "score": 0.0}, {"empty": True}, {"truncated": True}, {}]
+        change = changes[number]
+        return None if change is None else row | change
+
+    run = read_run(replace(ONE_TASK, edit=edit).write(tmp_path))
+    expected = Tally(planned=30, answered=25, missing=3, failed=1, undefined=1, empty=1, truncated=1)
+    assert tally(run, "oprm", "recall") == expected
+    assert tally(run, "oprm", "all") == expected
+    assert tally(run, "full", "all").missing == 0
+
+
+def test_a_method_that_has_not_begun_misses_everything(tmp_path):
+    fake = replace(ONE_TASK, edit=lambda row: None if row["method"] == "oprm" else row)
+    run = read_run(fake.write(tmp_path))
+    assert tally(run, "oprm", "all").missing == 30
+    assert ("oprm", "all") not in cost_rows(run)

@@ -1,0 +1,255 @@
+"""The whole report: the golden one, its sentences, a half-finished run, hostile labels, and the command line.
+
+After a wanted change, look at the difference and write the golden files again:
+``GOLDEN=write python -m pytest tests/reports/test_report.py -k golden``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_run import DEMO, SMALL, FakeRun, Row, facts_task
+
+from reports import plots, write_report
+from reports.__main__ import main
+
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_FILES = ("report.md", "results.csv", "paired.csv", "cost.csv", "selection.csv")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(SMALL.write(tmp_path_factory.mktemp("report") / "run")).parent
+
+
+def read(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def report_of(fake: FakeRun, folder: Path) -> str:
+    """The text alone: pictures take most of a report's time and have tests of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "draw", lambda run, analysis: [])
+        return write_report(fake.write(folder)).read_text(encoding="utf-8")
+
+
+def opening(report: str) -> str:
+    """The paragraph under the title."""
+    return report.split("\n\n")[1]
+
+
+def section(report: str, title: str) -> str:
+    return report.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+def test_the_golden_report_is_made_again_to_the_letter(folder, name):
+    found = (folder / name).read_text(encoding="utf-8")
+    if os.environ.get("GOLDEN") == "write":
+        (GOLDEN / name).write_text(found, encoding="utf-8")
+    assert found == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_a_report_made_again_from_the_folder_alone_is_the_same(folder, tmp_path):
+    before = {name: (folder / name).read_bytes() for name in GOLDEN_FILES}
+    moved = tmp_path / "elsewhere"
+    subprocess.run(["cp", "-r", folder, moved], check=True)
+    for name in GOLDEN_FILES:
+        (moved / name).unlink()
+    write_report(moved)
+    assert {name: (moved / name).read_bytes() for name in GOLDEN_FILES} == before
+
+
+def test_the_files_hold_the_columns_that_others_rely_on(folder):
+    results, paired = read(folder, "results.csv"), read(folder, "paired.csv")
+    assert list(results[0]) == ["model", "method", "task", "bucket", "n", "clusters", "mean", "low", "high"]
+    columns = "model,method,baseline,task,bucket,n,clusters,delta,low,high,p,p_adjusted,family,effect"
+    assert list(paired[0]) == [*columns.split(","), "wins", "ties", "losses"]
+    assert {row["bucket"] for row in results if row["task"] == "recall"} == {"all", "10", "100"}
+    assert {row["bucket"] for row in results if row["task"] == "macro"} == {"all"}
+    assert all((row["p"] != "") == (row["bucket"] == "all") for row in paired)
+    assert all(0 <= float(row["mean"]) <= 100 for row in results)
+    assert max(float(row["mean"]) for row in results) > 50
+
+
+def test_the_summary_says_which_is_best_by_how_much_whether_it_is_real_and_what_it_costs(folder):
+    text = opening((folder / "report.md").read_text(encoding="utf-8"))
+    (row,) = [row for row in read(folder, "paired.csv") if (row["method"], row["task"]) == ("oprm", "macro")]
+    assert "`oprm` answers best of the 3 methods compared" in text
+    assert f"{float(row['delta']):.1f} points above the baseline `full`" in text
+    assert f"p = {float(row['p_adjusted']):.4f}" in text
+    assert "times as long per question as `full`" in text
+
+
+@pytest.mark.parametrize(
+    ("skills", "expected"),
+    [
+        (
+            {"full": 0.9},
+            "it is the baseline. No method beats `full`; `rag:retriever=bm25` comes closest",
+        ),
+        ({"full": 0.62, "oprm": 0.66}, "That difference may be chance"),
+        ({"oprm": 0.8, "rag:retriever=bm25": 0.8}, "cannot be told from"),
+    ],
+)
+def test_the_summary_follows_the_numbers(tmp_path, skills, expected):
+    known = {"full": 0.3, "oprm": 0.3, "rag:retriever=bm25": 0.5} | skills
+    fake = replace(SMALL, skill=lambda method, *_: known.get(method, 0.1))
+    assert expected in opening(report_of(fake, tmp_path))
+
+
+def test_the_summary_names_no_winner_from_a_handful_of_examples(tmp_path):
+    fake = replace(SMALL, tasks=(facts_task("recall", (10, 100), 5),))
+    report = report_of(fake, tmp_path)
+    assert "There are too few examples to name a best method" in opening(report)
+    main_table = section(report, "Main table")
+    assert "**1" not in main_table
+    assert "▲" not in main_table.split("\n\n")[0]
+    assert re.search(r"\| `oprm` \| \(\d+\.\d\) \| \(\d+\.\d\) \|", main_table)
+
+
+def test_one_method_alone_is_reported_without_a_comparison(tmp_path):
+    report = report_of(replace(SMALL, methods=SMALL.methods[:1]), tmp_path)
+    assert "there is nothing to compare it with" in opening(report)
+    assert "## Paired differences" not in report
+
+
+def test_a_run_of_unanswerable_questions_alone_has_no_main_table(tmp_path):
+    report = report_of(replace(SMALL, tasks=SMALL.tasks[1:2]), tmp_path)
+    assert "Every question of this run is unanswerable" in opening(report)
+    assert "## Main table" not in report
+    assert "says Error when the answer is absent" in report
+
+
+def test_a_half_finished_run_says_what_is_missing(tmp_path):
+    def edit(row: Row) -> Row | None:
+        number = int(row["example"][-2:])
+        if row["method"] == "rag:retriever=bm25":
+            return (
+                None if row["task"] == "needle" or (row["task"] == "recall_absent" and number >= 5) else row
+            )
+        return None if row["method"] == "closed_book" else row
+
+    report = report_of(replace(SMALL, edit=edit), tmp_path)
+    assert "**This run is not finished: 183 of 496 answers are missing**" in opening(report)
+    failures = section(report, "Failures and missing answers")
+    assert "| `rag:retriever=bm25` | 124 | 65 | 59 | 0 | 0 | 0 | 0 |" in failures
+    assert "- `rag:retriever=bm25` on `recall_absent`: 19 missing of 24" in failures
+    assert "- `closed_book` on `recall`: 60 missing of 60" in failures
+    assert "`rag:retriever=bm25` has no macro mean: it has no scored answer on `needle`." in report
+    assert "`recall_absent` (n 5–24)" in report
+    paired = {
+        (row["method"], row["task"]): row for row in read(tmp_path, "paired.csv") if row["bucket"] == "all"
+    }
+    assert paired["rag:retriever=bm25", "recall_absent"]["n"] == "5"
+    assert ("rag:retriever=bm25", "macro") not in paired
+
+
+def test_failures_score_zero_are_counted_and_quoted(tmp_path):
+    def edit(row: Row) -> Row:
+        broken = row["method"] == "oprm" and row["task"] == "recall" and row["example"][-1] == "7"
+        return row | {"error": "RuntimeError: a | b\n`c`", "score": 0.0} if broken else row
+
+    report = report_of(replace(SMALL, edit=edit), tmp_path)
+    assert "6 answers failed and score zero." in opening(report)
+    assert "- `oprm` on `recall`: 6 failed of 60" in report
+    assert "- 6 × `RuntimeError: a | b 'c'`" in report
+
+
+def test_controls_are_marked_in_every_table_and_adjusted_in_none(folder):
+    report = (folder / "report.md").read_text(encoding="utf-8")
+    rows = [line for line in report.split("\n") if line.startswith("| `closed_book`")]
+    assert len(rows) >= 10
+    assert all(row.startswith("| `closed_book` (control) |") for row in rows)
+    paired = [row for row in read(folder, "paired.csv") if row["method"] == "closed_book"]
+    assert {(row["family"], row["p_adjusted"]) for row in paired} == {("control", "")}
+
+
+def test_every_table_has_a_signature(folder):
+    report = (folder / "report.md").read_text(encoding="utf-8")
+    tables, signatures = report.count("| ---: |\n"), report.count("<sub>Signature: `tiny@local-0123 · ")
+    assert tables >= 8
+    assert signatures == tables + report.count("![")
+    assert "Holm m=2 · Benjamini-Hochberg m=6" in section(report, "Main table")
+
+
+def test_a_context_cut_to_the_window_is_said_in_the_methods_name(tmp_path):
+    fake = replace(SMALL, edit=lambda row: row | {"truncated": row["method"] == "full"})
+    report = report_of(fake, tmp_path)
+    assert "| `full` (cut, baseline) |" in section(report, "Main table")
+
+
+def test_hostile_labels_do_no_harm(tmp_path):
+    evil = "=cmd|' /C calc'!A0\n| x | `<b>$"
+    fake = replace(SMALL, methods=(("full", False), (evil, False)))
+    report = report_of(fake, tmp_path)
+    rows = [line for line in report.split("\n") if "calc" in line and line.startswith("|")]
+    main_table = section(report, "Main table")
+    (row,) = [line for line in main_table.split("\n") if "calc" in line and line.startswith("|")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 5
+    assert all("\\|" in row for row in rows)
+    assert {row["method"] for row in read(tmp_path, "results.csv")} == {"full", f"'{evil}"}
+
+
+# --- the command line
+
+
+def run_program(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "reports", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+NO_PICTURES = replace(SMALL, tasks=(facts_task("recall", (10,), 6),))
+
+
+def test_every_folder_named_gets_its_own_report(tmp_path, capsys):
+    names = [str(NO_PICTURES.write(tmp_path / name)) for name in ("one", "two")]
+    assert main(names) == 0
+    assert capsys.readouterr().out.split() == [f"{name}/report.md" for name in names]
+    assert all((Path(name) / "report.md").is_file() for name in names)
+
+
+def test_a_bad_folder_is_one_line_on_stderr_and_status_two_and_the_good_ones_are_still_done(tmp_path, capsys):
+    good = NO_PICTURES.write(tmp_path / "good")
+    assert main([str(tmp_path / "nowhere"), str(good)]) == 2
+    out, err = capsys.readouterr()
+    assert err == f"error: {tmp_path}/nowhere is not a folder: expected a run folder such as runs/demo\n"
+    assert out == f"{good}/report.md\n"
+
+
+def test_help_gives_examples():
+    done = run_program("--help")
+    assert done.returncode == 0
+    assert "python -m reports runs/demo" in done.stdout
+
+
+def test_the_reports_import_neither_torch_nor_matplotlib():
+    names = ("page", "__main__", "plots", "statistics")
+    code = f"import sys; {'; '.join(f'import reports.{name}' for name in names)}; print(*sys.modules)"
+    done = run_program(code=code)
+    assert done.returncode == 0, done.stderr
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert "numpy" in loaded
+    assert not loaded & {"torch", "transformers", "matplotlib", "statsmodels", "pandas"}
+
+
+def test_the_demo_runs_numbers_tell_its_story(tmp_path):
+    report_of(DEMO, tmp_path)
+    means = {
+        (row["method"], row["bucket"]): float(row["mean"])
+        for row in read(tmp_path, "results.csv")
+        if row["task"] == "recall"
+    }
+    assert means["full", "10"] - means["full", "100"] > 50
+    assert means["oprm", "10"] - means["oprm", "100"] < 15
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["baseline"] == "full"

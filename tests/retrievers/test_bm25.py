@@ -1,0 +1,134 @@
+"""BM25's order against the formulas written out, and the traps of a ranking among few chunks."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrievers.base import rank
+from retrievers.bm25 import BM25, words
+from retrievers.chunking import Chunk
+
+
+def chunks(*texts):
+    return [Chunk(0, len(text), text, len(text.split())) for text in texts]
+
+
+def reference(query, documents):
+    """BM25+ as Trotman, Puurula and Burgess 2014 write it, with k1 1.5, b 0.75 and delta 1."""
+    count, mean = len(documents), sum(map(len, documents)) / len(documents)
+    scores = []
+    for document in documents:
+        score = 0.0
+        for word in query:
+            df, tf = sum(word in other for other in documents), document.count(word)
+            if df:
+                norm = 1.5 * (0.25 + 0.75 * len(document) / mean)
+                score += math.log((count + 1) / df) * (1.0 + 2.5 * tf / (norm + tf))
+        scores.append(score)
+    return scores
+
+
+DOCUMENTS = st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=12), min_size=1, max_size=7)
+
+
+@given(DOCUMENTS, st.lists(st.sampled_from("abcdefghz"), min_size=1, max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_the_order_agrees_with_the_published_formula(documents, query):
+    expected = [0.0] * len(documents)
+    if set(query) & {word for document in documents for word in document}:
+        expected = reference(query, documents)
+    ranking = BM25().rank(" ".join(query), chunks(*(" ".join(document) for document in documents)))
+    assert ranking.scores == pytest.approx(expected)
+    assert [expected[n] for n in ranking.order] == pytest.approx(sorted(expected, reverse=True))
+
+
+@given(DOCUMENTS)
+@settings(deadline=None)
+def test_the_l_variant_ranks_the_one_matching_chunk_first(documents):
+    texts = [" ".join(document) for document in documents]
+    ranking = BM25(variant="l").rank("needle", chunks(*texts, "a needle b"))
+    assert ranking.order[0] == len(texts)
+    assert not ranking.flags["fallback"]
+
+
+@pytest.mark.parametrize("match", [0, 1])
+def test_of_two_chunks_the_one_with_the_word_comes_first_where_okapi_ties(match):
+    texts = ["the office of Alden is in Oslo", "the garden of Berta is in Rome"]
+    question = ["Where is Alden?", "Where is Berta?"][match]
+    assert BM25().rank(question, chunks(*texts)).order[0] == match
+    assert BM25().rank(question, chunks(*texts)).flags == {"fallback": False, "tie": False}
+    okapi = BM25(variant="okapi").rank("Alden" if match == 0 else "Berta", chunks(*texts))
+    assert okapi.scores == [0.0, 0.0]
+    assert okapi.flags["tie"]
+    assert okapi.flags["fallback"]
+
+
+def test_a_question_without_a_shared_word_falls_back_on_the_documents_order():
+    ranking = BM25().rank("zebra?", chunks("a b", "c d", "e f"))
+    assert ranking.order == [0, 1, 2]
+    assert ranking.scores == [0.0] * 3
+    assert ranking.flags["fallback"]
+
+
+def test_a_word_that_every_chunk_has_is_a_match_and_not_a_fallback():
+    ranking = BM25().rank("a", chunks("a b", "a b", "a b c d e f"))
+    assert ranking.order == [0, 1, 2]
+    assert ranking.flags == {"fallback": False, "tie": True}
+
+
+@pytest.mark.parametrize("texts", [(), ("",), ("", " "), ("", "alden", "")])
+def test_empty_chunks_and_no_chunks_are_ranked_without_dividing_by_zero(texts):
+    for variant in ("plus", "okapi", "l"):
+        ranking = BM25(variant=variant).rank("alden", chunks(*texts))
+        assert sorted(ranking.order) == list(range(len(texts)))
+        assert not any(math.isnan(score) for score in ranking.scores)
+        if variant != "okapi" and "alden" in texts:
+            assert ranking.order[0] == 1
+
+
+def test_words_are_whole_in_one_case_and_one_unicode_form():
+    assert words("A b7, C++ it's ＡＢＣ Straße É e\u0301") == [
+        "a",
+        "b7",
+        "c",
+        "it",
+        "s",
+        "abc",
+        "strasse",
+        "é",
+        "é",
+    ]
+
+
+def test_chinese_japanese_and_korean_are_matched_by_character():
+    assert words("東京 office서울カナ2") == ["東", "京", "office", "서", "울", "カ", "ナ", "2"]
+    assert BM25().rank("東京", chunks("大阪に住む", "東京に住む")).order[0] == 1
+
+
+def test_text_is_matched_by_word_and_not_by_character():
+    assert BM25().rank("den", chunks("alden alden den", "deden nedned dendenden")).order[0] == 0
+    assert BM25().rank("den", chunks("alden", "nedned")).flags["fallback"]
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(ValueError, match="plus or okapi or l"):
+        BM25(variant="lucene")
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0, 2.5, -1.0]), max_size=20))
+@settings(deadline=None)
+def test_ranks_fall_by_score_and_ties_keep_the_documents_order(scores):
+    order = rank(scores)
+    assert sorted(order) == list(range(len(scores)))
+    for left, right in itertools.pairwise(order):
+        assert scores[left] > scores[right] or (scores[left] == scores[right] and left < right)
+
+
+def test_a_score_that_is_not_a_number_is_refused():
+    with pytest.raises(ValueError, match="not a number"):
+        rank([1.0, math.nan])

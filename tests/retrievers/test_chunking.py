@@ -1,0 +1,165 @@
+"""The chunker's promises, for any text and any tokenizer: cover, order, size, overlap, whole sentences."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from retrievers.chunking import SENTENCE_END, Chunk, cut_places, join, split
+
+
+def word_offsets(text):
+    return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
+
+
+def byte_level(trim):
+    """A tokenizer whose tokens are bytes, so that one character takes up to four of them."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: place for place, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=trim)
+    return lambda text: tokenizer.encode(text).offsets
+
+
+TOKENIZERS = {"words": word_offsets, "bytes": byte_level(False), "trimmed bytes": byte_level(True)}
+TEXTS = st.text(st.sampled_from("ab. \n\t!?é漢。😀\u0301\u200d"), max_size=60) | st.text(max_size=40)
+
+
+@st.composite
+def settings_of(draw):
+    size = draw(st.integers(1, 12))
+    return size, draw(st.integers(0, size - 1)), draw(st.sampled_from(["token", "sentence"]))
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(TEXTS, settings_of())
+@settings(max_examples=150, deadline=None)
+@example("a. 😀😀b c d e.", (2, 1, "sentence"))
+def test_chunks_cover_the_text_in_order_and_keep_to_the_size(name, text, how):
+    size, overlap, boundary = how
+    offsets = TOKENIZERS[name](text)
+    chunks = split(text, offsets, size, overlap=overlap, boundary=boundary)
+    if not offsets:
+        assert chunks == []
+        return
+    assert chunks[0].start == 0
+    assert chunks[-1].end == len(text)
+    assert all(chunk.text == text[chunk.start : chunk.end] != "" for chunk in chunks)
+    longest = max(b - a for a, b in pairwise(list(cut_places(text, offsets))))  # of one character
+    for chunk in chunks:
+        assert 1 <= chunk.tokens <= max(size, longest)
+    for left, right in pairwise(chunks):
+        assert left.start < right.start <= left.end < right.end
+
+
+@given(st.integers(1, 60), st.data())
+@settings(deadline=None)
+def test_in_token_mode_neighbours_share_exactly_the_overlap(count, data):
+    size = data.draw(st.integers(1, 12))
+    overlap = data.draw(st.integers(0, size - 1))
+    text = " ".join(f"w{number}" for number in range(count))
+    chunks = split(text, word_offsets(text), size, overlap=overlap)
+    words = [[int(word[1:]) for word in chunk.text.split()] for chunk in chunks]
+    assert words[0][0] == 0
+    assert words[-1][-1] == count - 1
+    for left, right in pairwise(words):
+        assert len(left) == size
+        assert right[0] == left[-1] + 1 - overlap
+        assert right[-1] > left[-1]
+
+
+SENTENCES = st.lists(st.integers(1, 9), min_size=1, max_size=12)
+
+
+@given(SENTENCES, settings_of())
+@settings(deadline=None)
+@example([1, 2, 5], (3, 2, "sentence"))  # an overlap stays out of the sentence before
+def test_sentence_mode_cuts_a_sentence_only_if_it_is_longer_than_a_chunk(lengths, how):
+    size, overlap, _ = how
+    sentences = [" ".join(["w"] * (length - 1)) + "." for length in lengths]
+    text = " ".join(sentences)
+    ends = [sum(len(sentence) + 1 for sentence in sentences[: n + 1]) - 1 for n in range(len(lengths))]
+    chunks = split(text, word_offsets(text), size, overlap=overlap, boundary="sentence")
+    for cut in {chunk.start for chunk in chunks} | {chunk.end for chunk in chunks}:
+        if cut not in {0, *ends}:
+            cut_one = next(length for length, end in zip(lengths, ends, strict=True) if cut < end)
+            assert cut_one > size
+    for left, right in pairwise(chunks):
+        assert len(word_offsets(text[right.start : left.end])) <= overlap
+
+
+def test_whole_sentences_are_packed_up_to_the_size():
+    text = "One two. Three four. Five six seven. Eight."
+    chunks = split(text, word_offsets(text), 7, boundary="sentence")
+    assert [chunk.text for chunk in chunks] == ["One two. Three four.", " Five six seven. Eight."]
+    assert [chunk.tokens for chunk in chunks] == [6, 6]
+
+
+def test_a_sentence_longer_than_a_chunk_is_cut_alone_and_its_rest_is_packed_on():
+    text = "One. a b c d e f g. Two."
+    chunks = split(text, word_offsets(text), 4, boundary="sentence")
+    assert [chunk.text for chunk in chunks] == ["One.", " a b c d", " e f g.", " Two."]
+
+
+def test_overlap_repeats_whole_sentences_where_they_fit():
+    text = "One two. Three. Four five. Six."
+    chunks = split(text, word_offsets(text), 6, overlap=3, boundary="sentence")
+    assert [chunk.text for chunk in chunks] == ["One two. Three.", " Three. Four five.", " Four five. Six."]
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("It cost 3.50 in all. Then", [20]),
+        ('He said "no." She left', [13]),
+        ("Really?! Yes", [8]),
+        ("終わり。次は", [4]),
+        ("Heading\n\nText", [7]),
+        ("wrapped\nline", []),
+    ],
+)
+def test_where_sentences_end(text, ends):
+    assert [match.end() for match in SENTENCE_END.finditer(text)] == ends
+
+
+def test_white_space_between_tokens_goes_to_the_later_chunk():
+    text = "a b \n c d"
+    assert [chunk.text for chunk in split(text, word_offsets(text), 2)] == ["a b", " \n c d"]
+
+
+def test_no_character_is_cut_in_half_even_if_it_takes_more_tokens_than_a_chunk_holds():
+    text = "a😀b"
+    offsets = TOKENIZERS["bytes"](text)
+    assert len(offsets) == 6
+    assert split(text, offsets, 2) == [Chunk(0, 1, "a", 1), Chunk(1, 2, "😀", 4), Chunk(2, 3, "b", 1)]
+
+
+def test_a_text_shorter_than_a_chunk_is_one_chunk_and_no_text_is_none():
+    assert split("a b", word_offsets("a b"), 9, overlap=3) == [Chunk(0, 3, "a b", 2)]
+    assert split("", [], 9) == []
+    assert split(" \n", [], 9) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"size": 0}, {"size": 4, "overlap": 4}, {"size": 4, "overlap": -1}, {"size": 4, "boundary": "line"}],
+)
+def test_settings_that_make_no_chunks_are_refused(options):
+    with pytest.raises(ValueError, match="expected"):
+        split("a b", word_offsets("a b"), **options)
+
+
+def test_joining_keeps_neighbours_together_and_parts_the_others_by_a_blank_line():
+    text = "aa bb cc dd ee ff"
+    a, b, c, d, e, f = split(text, word_offsets(text), 1)
+    assert join(text, [a, b, d]) == ("aa bb\n\n dd", ((0, 5), (8, 11)))
+    assert join(text, [b, a]) == (" bb\n\naa", ((2, 5), (0, 2)))
+    assert join(text, [a, b, c, d, e, f]) == (text, ((0, 17),))
+    left, right = split(text, word_offsets(text), 4, overlap=2)
+    assert join(text, [left, right]) == (text, ((0, 17),))
+    assert join(text, [left, left]) == (left.text, ((0, left.end),))
