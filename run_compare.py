@@ -64,6 +64,11 @@ def parser() -> argparse.ArgumentParser:
         "--device", choices=("auto", "cpu", "cuda"), help="where the reader runs (auto: CUDA if there is one)"
     )
     add("--dtype", choices=("auto", "float32", "float16", "bfloat16"), help="the reader's precision (auto)")
+    add(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the code in the reader's repository, where it needs that: read it first",
+    )
     add("--data-dir", metavar="DIR", help="where benchmarks that read files look for them")
     add("--out", metavar="DIR", help="the run folder (runs/compare)")
     add("--config", metavar="FILE", type=Path, help="a TOML file of these settings; flags win over it")
@@ -101,7 +106,7 @@ def _compare(given: dict, arguments: Sequence[str]) -> int:
     config = plan.read_config(given["config"]) if "config" in given else {}
     flags = {name.replace("_", "-"): value for name, value in given.items()}
     planned = plan.make_plan(config | {name: flags[name] for name in plan.DEFAULTS if name in flags})
-    tasks = grid.load_tasks(planned, grid.token_counter(planned.reader))
+    tasks = grid.load_tasks(planned, grid.token_counter(planned.reader, planned.trust_remote_code))
     print(grid.describe(planned, tasks), flush=True)
     if given.get("dry_run"):
         return 0

@@ -117,7 +117,10 @@ VERBS = tuple(
     "visited painted bought sold cleaned admired photographed rented owned entered found liked".split()
 )
 ADJECTIVES = tuple(
-    "red tall small quiet bright narrow green large dusty broken wooden yellow famous modern white round cold busy pretty grey".split()
+    """
+red tall small quiet bright narrow green large dusty broken wooden yellow famous modern white round cold busy
+pretty grey
+""".split()
 )
 NOUNS = tuple(
     """
@@ -140,7 +143,8 @@ ASK_WORKS = "Which field employs {0}?"
 ASK_OFFICE_OF_JOB = "Where is the office of the {0}?"
 ASK_OFFICE_OF_BOSS = "Where is the office of the boss of the {0}?"
 
-# Nine or ten tokens with the full stop. {a} an adjective (none begins with a vowel), {n} a noun, {v} a verb, {p} a person.
+# Nine or ten tokens with the full stop. {a} an adjective (none begins with a vowel), {n} a noun, {v} a verb,
+# {p} a person.
 PLAIN_FILLERS = (
     "There was a {a} {n} beside the {a} {n}.",
     "The {a} {n} stood near the {n} all day.",
@@ -173,12 +177,9 @@ def filler(rng: random.Random, *, person: str | None = None) -> str:
 
 def vocabulary() -> list[str]:
     """Every word and mark that a synthetic prompt can hold, lower-cased, in a fixed order."""
-    templates = (
-        (INSTRUCTION, QUESTION, OFFICE, WORKS, CALLED, BOSS, ASK_OFFICE, ASK_WORKS, ASK_OFFICE_OF_JOB)
-        + (ASK_OFFICE_OF_BOSS,)
-        + PLAIN_FILLERS
-        + PERSON_FILLERS
-    )
+    questions = (ASK_OFFICE, ASK_WORKS, ASK_OFFICE_OF_JOB, ASK_OFFICE_OF_BOSS)
+    facts = (OFFICE, WORKS, CALLED, BOSS)
+    templates = (INSTRUCTION, QUESTION, *facts, *questions, *PLAIN_FILLERS, *PERSON_FILLERS)
     text = " ".join(templates)
     for slot in ("{0}", "{1}", "{question}", "{a}", "{n}", "{v}", "{p}"):
         text = text.replace(slot, " ")

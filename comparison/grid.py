@@ -34,11 +34,11 @@ class PlannedTask:
         return f"{self.task.metric}@{metrics.version(self.task.metric)}"
 
 
-def token_counter(reader: ReaderSpec) -> CountTokens:
+def token_counter(reader: ReaderSpec, trust_remote_code: bool = False) -> CountTokens:
     """The reader's own count of a text's tokens, special ones left out; loads its tokenizer, no weights."""
     from models.loading import load_tokenizer
 
-    tokenizer = load_tokenizer(reader)
+    tokenizer = load_tokenizer(reader, trust_remote_code)
     return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 

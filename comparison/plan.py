@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "device": "auto",
     "dtype": "auto",
+    "trust-remote-code": False,
     "data-dir": None,
     "out": "runs/compare",
 }
@@ -70,6 +71,7 @@ class Plan:
     seed: int
     device: str
     dtype: str
+    trust_remote_code: bool
     data_dir: Path | None
     out: Path
 
@@ -102,6 +104,7 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
         seed=settings["seed"],
         device=settings["device"],
         dtype=settings["dtype"],
+        trust_remote_code=settings["trust-remote-code"],
         data_dir=None if data_dir is None else Path(data_dir),
         out=Path(settings["out"]),
     )
@@ -132,6 +135,8 @@ def _check_type(path: Path, name: str, value: Any) -> None:
         expected = "a list of SPECs"
     elif name in ("limit", "seed"):
         good, expected = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif name == "trust-remote-code":
+        good, expected = isinstance(value, bool), "true or false"
     else:
         good, expected = isinstance(value, str), "text"
     if not good:

@@ -105,7 +105,12 @@ def run(plan: Plan, tasks: Sequence[PlannedTask], command: str) -> tuple[Tally, 
     from models.engine import Engine
     from reports import write_report
 
-    engine = Engine.load(plan.reader.name, device=plan.device, dtype=plan.dtype)
+    engine = Engine.load(
+        plan.reader.name,
+        device=plan.device,
+        dtype=plan.dtype,
+        trust_remote_code=plan.trust_remote_code,
+    )
     tally = compare(plan, tasks, engine, command=command)
     return tally, write_report(plan.out)
 

@@ -151,10 +151,11 @@ class OPRM:
     def _question_place(self, chunk: Chunk, question: str, task: Task) -> slice:
         """Where the question's tokens are in every row, counted from its end; no place if entropy selects.
 
-        Prompts are encoded whole, so the place is found by comparison with the prompt of another question."""
+        Prompts are encoded whole, so the place is found by comparison with the prompt of another question,
+        which begins and ends differently."""
         if self.select == "entropy":
             return slice(0, 0)
-        other = next(sign for sign in "#@~^" if sign not in question)
+        other = next(sign for sign in "#@~" if sign not in (question.strip()[0], question.strip()[-1]))
         ids, others = (
             self.engine.encode(self._prompt(chunk.text, asked, task), chat=task.chat)
             for asked in (question, other)

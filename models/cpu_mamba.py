@@ -11,6 +11,7 @@ restarts the recurrent state when several tokens meet a filled cache, and this f
 from __future__ import annotations
 
 from types import MethodType
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, exp, nn
@@ -39,7 +40,7 @@ def supported(mixer: MambaMixer | FalconMambaMixer) -> bool:
 def forward(
     mixer: MambaMixer | FalconMambaMixer,
     hidden_states: Tensor,
-    cache_params=None,
+    cache_params: Any = None,
     attention_mask: Tensor | None = None,
     **_,
 ) -> Tensor:
@@ -55,7 +56,7 @@ def forward(
     window, before = mixer.conv_kernel_size, None
     if conv_state is not None:
         before = conv_state[..., conv_state.shape[-1] - window + 1 :].transpose(1, 2)
-    x, _ = causal_conv_silu(inputs, mixer.conv1d.weight.squeeze(1), mixer.conv1d.bias, before)
+    x = causal_conv_silu(inputs, mixer.conv1d.weight.squeeze(1), mixer.conv1d.bias, before)[0]
     if cache_params is not None:
         # A recording cache wants every input; otherwise the last few are all that it keeps.
         kept = inputs if cache_params.is_recording_past(layer) else inputs[:, -window:]

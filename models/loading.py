@@ -7,6 +7,7 @@ Whatever goes wrong is a `ReaderError` of one line. Exercised by ``pytest tests/
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from models.cpu_mamba import attach
 from models.meter import Gauge, resident_gauge
@@ -69,6 +71,8 @@ def _load_model(spec: ReaderSpec, dtype: torch.dtype | str, trust_remote_code: b
         raise ReaderError(
             f"{spec.name} runs code from its repository: read it, then pass --trust-remote-code"
         )
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # a log keeps every frame of it
     with _one_line(spec, "model"):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             spec.path,

@@ -197,11 +197,10 @@ def build(function: Callable, axes: str, settings: tuple[types.Type, ...] = ()) 
     signature = types.void(types.intp, types.intp, types.intp, *settings, *arrays)
     # Numba's cache watches this file alone; the arithmetic it is built on goes into the name it files under.
     function.__qualname__ = f"{function.__name__}_{crc32(Path(vector_math.__file__).read_bytes()):08x}"
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return njit(signature, cache=True, **options)(function)
+        return njit(signature, nogil=True, error_model="numpy", cache=True)(function)
     except RuntimeError:  # no folder to write a cache to
-        return njit(signature, **options)(function)
+        return njit(signature, nogil=True, error_model="numpy")(function)
 
 
 def share(kernel: Callable, tasks: int, workers: int, *arguments) -> None:

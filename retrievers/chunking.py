@@ -94,9 +94,9 @@ def _next_range(
     """The tokens of the chunk after [first, last): up to a wanted cut if one beyond `last` is in reach, up to
     any cut if not, and over a character longer than a chunk if there is no other way on."""
     earliest = max(last - overlap, first + 1)
-    sentence = wanted[bisect_right(wanted, last) - 1]  # where the one that `last` cuts begins, or `last`
+    # Wanted starts come first; the others serve where `last` cuts a sentence, and reach less before it.
     starts = wanted[bisect_left(wanted, earliest) : bisect_right(wanted, last)]
-    starts += cuts[bisect_left(cuts, max(earliest, sentence + 1)) : bisect_right(cuts, last)]
+    starts += cuts[bisect_left(cuts, earliest) : bisect_right(cuts, last)]
     for ends_at in (wanted, cuts):
         for start in starts:
             end = ends_at[bisect_right(ends_at, start + size) - 1]

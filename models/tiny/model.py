@@ -8,9 +8,9 @@ large, and C a copy of B, so that key and query start as the same projection and
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
 from transformers import MambaConfig, MambaForCausalLM
 
 DECAY = 0.1
@@ -36,7 +36,7 @@ def new_model(
     return model
 
 
-def _initialise_mixer(mixer: nn.Module, generator: torch.Generator) -> None:
+def _initialise_mixer(mixer: Any, generator: torch.Generator) -> None:
     rank, state = mixer.time_step_rank, mixer.ssm_state_size
     for linear in (mixer.in_proj, mixer.x_proj, mixer.out_proj):
         bound = linear.in_features**-0.5

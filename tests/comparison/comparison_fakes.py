@@ -30,7 +30,7 @@ class FakeEngine:
         self._cost = Cost()
 
     @classmethod
-    def load(cls, name, *, device, dtype):
+    def load(cls, name, *, device, dtype, trust_remote_code):
         return cls()
 
     @contextmanager
@@ -104,6 +104,16 @@ class Says:
         }[self.what]
 
 
+class Mostly(Last):
+    """Fails four times out of five."""
+
+    def answer(self, context, question):
+        said = super().answer(context, question)
+        if len(self.calls) % 5:
+            raise RuntimeError("mostly")
+        return said
+
+
 class Sometimes:
     """Fails while `broken` is set."""
 
@@ -118,8 +128,17 @@ class Sometimes:
         return self.engine.read(context)
 
 
-def words(count_tokens, *, seed: int = 0, n: int = 6, revision: str = "1", bad: str = "", data_dir: str = ""):
-    """`n` examples in buckets a and b; `bad` makes one of them useless."""
+def words(
+    count_tokens,
+    *,
+    seed: int = 0,
+    n: int = 6,
+    revision: str = "1",
+    bad: str = "",
+    data_dir: str = "",
+    also=(),
+):
+    """`n` examples in buckets a and b; `also` are right answers too; `bad` makes an example useless."""
     examples = []
     for number in range(n):
         context = f"{seed} {data_dir} one two three word{number}".replace("  ", " ")
@@ -128,7 +147,7 @@ def words(count_tokens, *, seed: int = 0, n: int = 6, revision: str = "1", bad: 
                 id=f"words-{number}",
                 context=" " if bad == "context" and number == 1 else context,
                 question="" if bad == "question" and number == 1 else f"What comes last, {number}?",
-                answers=(f"word{number}",),
+                answers=(f"word{number}", *also),
                 choices=tuple(f"word{other}" for other in range(n)),
                 length=count_tokens(context),
                 bucket="ab"[number % 2],
@@ -153,7 +172,7 @@ def install(monkeypatch=None):
     """Put the scripted reader where the command line looks for the engine and the tokenizer."""
     engine, loading = ModuleType("models.engine"), ModuleType("models.loading")
     engine.Engine = FakeEngine  # type: ignore[attr-defined]
-    loading.load_tokenizer = lambda reader: lambda text, **_: {"input_ids": text.split()}  # type: ignore[attr-defined]
+    loading.load_tokenizer = lambda reader, trust: lambda text, **_: {"input_ids": text.split()}  # type: ignore[attr-defined]
     for module in (engine, loading):
         if monkeypatch is None:
             sys.modules[module.__name__] = module

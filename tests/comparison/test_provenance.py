@@ -82,11 +82,12 @@ def test_a_local_reader_is_named_by_its_content(tmp_path, monkeypatch):
     assert folder_revision(tmp_path / "one") == folder_revision(tmp_path / "two")
     (tmp_path / "two" / "README.md").write_text("a card")
     assert folder_revision(tmp_path / "one") == folder_revision(tmp_path / "two")
-    (tmp_path / "two" / "model.safetensors").write_bytes(b"0" * 999 + b"1")
-    assert folder_revision(tmp_path / "one") != folder_revision(tmp_path / "two")
-    monkeypatch.setattr(provenance, "WHOLE_FILE", 100)
-    monkeypatch.setattr(provenance, "ENDS", 50)
-    assert folder_revision(tmp_path / "one") != folder_revision(tmp_path / "two")
+    for whole_file in (2000, 100):  # hashed whole, then by its size and both ends
+        monkeypatch.setattr(provenance, "WHOLE_FILE", whole_file)
+        monkeypatch.setattr(provenance, "ENDS", 50)
+        for weights in (b"1" + b"0" * 999, b"0" * 999 + b"1", b"0" * 1001):
+            (tmp_path / "two" / "model.safetensors").write_bytes(weights)
+            assert folder_revision(tmp_path / "one") != folder_revision(tmp_path / "two")
 
 
 def test_every_import_of_a_file_is_found_wherever_it_stands():

@@ -118,8 +118,8 @@ def test_five_failures_in_a_row_stop_the_run(run, tmp_path):
 
 
 def test_an_answer_between_failures_starts_the_count_again(run):
-    tally = run("Sometimes", "Last", benchmark="comparison_fakes:words:n=8")
-    assert tally.failed == 1
+    tally = run("Mostly", benchmark="comparison_fakes:words:n=10")
+    assert (tally.answered, tally.failed) == (10, 8)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,26 @@ def test_the_key_depends_on_what_can_change_the_answer_alone(run, tmp_path):
     assert not set(keys("kernel", engine=FakeEngine(kernel="cuda")).values()) & set(plain.values())
     revised = keys("revision", benchmark="comparison_fakes:words:revision=2")
     assert not set(revised.values()) & set(plain.values())
+
+
+def test_the_answer_key_is_in_the_keys_of_those_who_see_it_alone(run, tmp_path):
+    def keys(out, benchmark):
+        run("Last", "Seeing", out=tmp_path / out, benchmark=benchmark)
+        return {(row.method, row.example): row.key for row in read_records(tmp_path / out)}
+
+    one = keys("one", "comparison_fakes:words")
+    other = keys("other", "comparison_fakes:words:also=x")
+    same = {method for (method, example), key in one.items() if other[method, example] == key}
+    assert same == {"comparison_fakes:Last"}
+
+
+def test_a_key_has_the_options_in_it_and_not_the_label(run, tmp_path):
+    run("Last", "Last:wrong=true")
+    plain, wrong = [{row.key for row in rows(tmp_path, name)} for name in ("Last", "Last:wrong")]
+    assert (len(plain), len(wrong)) == (12, 6)
+    label = "comparison_fakes:Last"
+    run("Last", method=[label, f"again={label}"], baseline=label, out=tmp_path / "labels")
+    assert {row.key for row in read_records(tmp_path / "labels")} == plain - wrong
 
 
 def test_new_code_of_a_method_is_asked_again(run, tmp_path, monkeypatch):

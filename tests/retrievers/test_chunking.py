@@ -139,6 +139,11 @@ def test_no_character_is_cut_in_half_even_if_it_takes_more_tokens_than_a_chunk_h
     assert split(text, offsets, 2) == [Chunk(0, 1, "a", 1), Chunk(1, 2, "😀", 4), Chunk(2, 3, "b", 1)]
 
 
+def test_a_token_without_characters_makes_no_empty_chunk():
+    offsets = [(0, 0), (0, 1), (1, 1), (1, 2), (2, 2)]
+    assert [chunk.text for chunk in split("ab", offsets, 1)] == ["a", "b"]
+
+
 def test_a_text_shorter_than_a_chunk_is_one_chunk_and_no_text_is_none():
     assert split("a b", word_offsets("a b"), 9, overlap=3) == [Chunk(0, 3, "a b", 2)]
     assert split("", [], 9) == []
@@ -162,4 +167,5 @@ def test_joining_keeps_neighbours_together_and_parts_the_others_by_a_blank_line(
     assert join(text, [a, b, c, d, e, f]) == (text, ((0, 17),))
     left, right = split(text, word_offsets(text), 4, overlap=2)
     assert join(text, [left, right]) == (text, ((0, 17),))
-    assert join(text, [left, left]) == (left.text, ((0, left.end),))
+    first, second, third = split(text, word_offsets(text), 4, overlap=3)
+    assert join(text, [first, third, second]) == (text, ((0, 17),))
