@@ -75,6 +75,8 @@ def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:
         task = replace(task, name=f"{benchmark.label}-{task.name}")
     metrics.version(task.metric)  # an unknown metric is an error here and not after the first answer
     check_examples(task, task_set.examples)
+    if task_set.confirmatory:
+        check_no_answer(task, task_set.examples, plan.reader.no_answer)
     chosen = take_evenly(task_set.examples, plan.limit)
     return PlannedTask(benchmark, task, tuple(chosen), len(task_set.examples), task_set.confirmatory)
 
@@ -93,6 +95,16 @@ def check_examples(task: Task, examples: Sequence[Example]) -> None:
             raise PlanError(f"task {task.name}, example {example.id} has no question")
         if any(not 0 <= start < end <= len(example.context) for start, end in example.evidence):
             raise PlanError(f"task {task.name}, example {example.id} has evidence outside its context")
+
+
+def check_no_answer(task: Task, examples: Sequence[Example], word: str) -> None:
+    """Raises `PlanError` where the reader's no-answer word is an answer: the IDK filter would drop it."""
+    for example in examples:
+        if any(answer.strip().casefold() == word.casefold() for answer in example.answers):
+            raise PlanError(
+                f"task {task.name}, example {example.id} has the answer {word!r}, this reader's no-answer word: "
+                "give the reader another word in models/specs.py"
+            )
 
 
 def take_evenly(examples: Sequence[Example], limit: int | None) -> list[Example]:

@@ -105,3 +105,11 @@ def test_evidence_outside_of_its_context_is_refused():
     stray = Example("e", "text", "q", ("a",), 1, "b", evidence=((2, 9),))
     with pytest.raises(PlanError, match="evidence outside"):
         grid.check_examples(tasks[0].task, [stray])
+
+
+def test_an_answer_that_is_the_no_answer_word_is_refused():
+    task = load("comparison_fakes:words")[1][0].task
+    good, bad = (Example(f"e{word}", "text", "q", (word,), 1, "a") for word in ("Paris", "ERROR"))
+    grid.check_no_answer(task, [good], "Error")
+    with pytest.raises(PlanError, match="eERROR has the answer 'Error', this reader's no-answer word"):
+        grid.check_no_answer(task, [good, bad], "Error")
