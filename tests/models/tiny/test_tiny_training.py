@@ -140,7 +140,9 @@ def test_what_training_saves_loads_strictly_in_transformers_and_gives_the_same_l
     run.save()
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    ids = tokenizer("The office of Alden is in Paris. Question: Where is the office of Alden? Answer:")["input_ids"]
+    ids = tokenizer("The office of Alden is in Paris. Question: Where is the office of Alden? Answer:")[
+        "input_ids"
+    ]
     assert tokenizer.unk_token_id not in ids
     with torch.inference_mode():
         ours, theirs = (model(torch.tensor([ids])).logits for model in (run.model.eval(), loaded))
