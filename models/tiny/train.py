@@ -3,7 +3,7 @@
 Three ladders of lessons (facts, two hops, pairs of passages): a rung is left when the moving accuracy on answerable
 questions at its full size passes 0.88 (0.84 high up), and earlier rungs stay in the mix. Every step's lessons derive
 from the seed and the step's number, so a run that was stopped goes on from its last checkpoint as if it had not been.
-Learning rate: flat for 60 % of the steps, then a cosine. The loss counts answer tokens alone.
+Learning rate: flat for 40 % of the steps, then a cosine. The loss counts answer tokens alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from retrievers.pairwise import PAIR_PROMPT
 PASS_MARK, LATE_MARK, MEMORY = 0.88, 0.84, 0.95
 TOKENS_PER_STEP = 6144
 TRACE_SHARE = 0.3
-PEAK_RATE, WARM_UP, FLAT, FLOOR = 2.5e-3, 60, 0.6, 0.02
+PEAK_RATE, WARM_UP, FLAT, FLOOR = 2.5e-3, 60, 0.4, 0.02
 Write = Callable[[], Lesson]
 Writer = Callable[
     [Teacher, random.Random], Write
@@ -54,12 +54,16 @@ def dense(count: int, names: int) -> Writer:
 
 
 def chunk(teacher: Teacher, rng: random.Random) -> Write:
-    """A chunk as OPRM cuts it: 250 tokens out of a longer text, any density, more questions without an answer."""
-    absent, questions = rng.choice((0.35, 0.6)), rng.randint(8, 16)
+    """A chunk as OPRM cuts it: 250 tokens out of a longer text, of any density.
+
+    The fewer facts, the more questions without an answer: among sixteen chunks with six facts each, fifteen must
+    say "error", and one false answer in a hundred spoils one question in seven.
+    """
+    questions = rng.randint(8, 16)
 
     def write() -> Lesson:
-        count = rng.choice((rng.randint(0, 8), rng.randint(4, 45)))
-        fillers = max(0, 290 - 7 * count) // 9
+        count = rng.choice((rng.randint(0, 12), rng.randint(4, 45)))
+        fillers, absent = max(0, 290 - 7 * count) // 9, 0.65 if count <= 12 else 0.4
         return teacher.fact_lesson(rng, count, fillers, questions, absent=absent, window=250)
 
     return write
@@ -68,7 +72,7 @@ def chunk(teacher: Teacher, rng: random.Random) -> Write:
 def sparse(teacher: Teacher, rng: random.Random) -> Write:
     """Few facts in much filler, or none at all."""
     count, fillers, questions = rng.randint(0, 5), rng.choice((0, rng.randint(5, 50))), rng.randint(6, 10)
-    return lambda: teacher.fact_lesson(rng, count, fillers, questions, absent=0.4)
+    return lambda: teacher.fact_lesson(rng, count, fillers, questions, absent=0.5)
 
 
 def hops(persons: int) -> Writer:
@@ -90,8 +94,15 @@ def hop_chunk(teacher: Teacher, rng: random.Random) -> Write:
     return write
 
 
-def dense_pairs(count: int, names: int) -> Writer:
-    return lambda teacher, rng: lambda: teacher.dense_pair_lesson(rng, count, names, 2 * count)
+def dense_pairs(most: int, names: int) -> Writer:
+    """One to `most` facts a passage: with one fact always, the place of a name gives its passage away, and that
+    shortcut then blocks the binding (one seed of two stayed at 75 % on two facts)."""
+
+    def writer(teacher: Teacher, rng: random.Random) -> Write:
+        count = rng.randint(1, most)
+        return lambda: teacher.dense_pair_lesson(rng, count, names, 2 * count)
+
+    return writer
 
 
 def pairs(count: int, most_fillers: int) -> Writer:
@@ -150,7 +161,7 @@ def ladders() -> dict[str, Ladder]:
         *(facts(size, fillers=(0, 16)) for size in sizes),
     ]  # fmt: skip
     match = [
-        dense_pairs(1, 50), dense_pairs(2, 200), dense_pairs(4, len(english.NAMES)),
+        dense_pairs(2, 50), dense_pairs(3, 200), dense_pairs(4, len(english.NAMES)),
         *(pairs(n, n // 2) for n in (1, 2, 4, 6, 8, 12)),
     ]  # fmt: skip
     return {
@@ -168,7 +179,7 @@ def choose_ladder(all_ladders: dict[str, Ladder], rng: random.Random) -> Ladder:
     """
     weights = {"facts": 0.6, "pairs": 0.4}
     if all_ladders["facts"].rung >= 6:
-        weights = {"facts": 0.5, "pairs": 0.3, "hops": 0.2}
+        weights = {"facts": 0.5, "pairs": 0.1 if all_ladders["pairs"].done else 0.3, "hops": 0.2}
     return all_ladders[rng.choices(list(weights), list(weights.values()))[0]]
 
 
@@ -348,7 +359,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=5000, help="of about 6,144 tokens (default 5000)")
+    parser.add_argument("--steps", type=int, default=8000, help="of about 6,144 tokens (default 8000)")
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--state", type=int, default=16)
