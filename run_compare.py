@@ -70,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
         help="run the code in the reader's repository, where it needs that: read it first",
     )
     add("--data-dir", metavar="DIR", help="where benchmarks that read files look for them")
+    add(
+        "--import-predictions",
+        metavar="LABEL=DIR",
+        action="append",
+        help="somebody's <task>.jsonl files (pred and _id or answers) as one more method; again for more",
+    )
     add("--out", metavar="DIR", help="the run folder (runs/compare)")
     add("--config", metavar="FILE", type=Path, help="a TOML file of these settings; flags win over it")
     add("--dry-run", action="store_true", help="print what would be run, with counts, and stop")
@@ -106,7 +112,8 @@ def _compare(given: dict, arguments: Sequence[str]) -> int:
     config = plan.read_config(given["config"]) if "config" in given else {}
     flags = {name.replace("_", "-"): value for name, value in given.items()}
     planned = plan.make_plan(config | {name: flags[name] for name in plan.DEFAULTS if name in flags})
-    tasks = grid.load_tasks(planned, grid.token_counter(planned.reader, planned.trust_remote_code))
+    counter = grid.estimate_or_count if given.get("dry_run") else grid.token_counter
+    tasks = grid.load_tasks(planned, counter(planned.reader, planned.trust_remote_code))
     print(grid.describe(planned, tasks), flush=True)
     if given.get("dry_run"):
         return 0

@@ -36,6 +36,24 @@ BUILT_IN: dict[str, Entry] = {
     "multihop": Entry(
         "benchmarks.multihop:multihop", "two facts (or one, or three) that share an entity", True
     ),
+    "longbench": Entry("benchmarks.longbench:longbench", "LongBench, 21 tasks in the official wording"),
+    "longbench_e": Entry(
+        "benchmarks.longbench:longbench_e", "LongBench_e, 13 tasks, even over three buckets of length"
+    ),
+    "longbench_v2": Entry(
+        "benchmarks.longbench_v2:longbench_v2", "LongBench v2, 503 questions of four options"
+    ),
+    "infinitebench": Entry(
+        "benchmarks.infinitebench:infinitebench", "InfiniteBench, 12 tasks beyond 100k tokens"
+    ),
+    "kamradt": Entry("benchmarks.kamradt:kamradt", "Kamradt's needle in a folder of texts of your own"),
+    "passkey": Entry(
+        "benchmarks.passkey:passkey", "the passkey in repeated sentences, or as DeciMamba hides it"
+    ),
+    "ruler": Entry("benchmarks.ruler:ruler", "RULER's needle tasks, made with the reader's tokenizer"),
+    "hotpotqa": Entry("benchmarks.hotpotqa:hotpotqa", "HotpotQA, distractor setting, and longer versions"),
+    "musique": Entry("benchmarks.musique:musique", "MuSiQue-Ans, and longer versions"),
+    "2wikimqa": Entry("benchmarks.wikimqa:wikimqa", "2WikiMultihopQA, and longer versions"),
 }
 
 

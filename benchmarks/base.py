@@ -2,17 +2,23 @@
 
 Torch-free and tokenizer-free. A benchmark is a factory
 ``factory(count_tokens, *, seed=0, **options) -> Iterable[TaskSet]``: `count_tokens` is the reader's, so that
-lengths mean the same for the benchmark and for the method, and the options are typed by its signature.
+lengths mean the same for the benchmark and for the method, and the options are typed by its signature. A
+signature that takes `data_dir` is told the folder of ``--data-dir``, one that takes `reader` the reader's name.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
 CountTokens = Callable[[str], int]
 Span = tuple[int, int]
+Gather = Literal["best", "each", "last"]
+"""How a method that reads chunk by chunk makes one answer of them, as OPRM (arXiv 2505.07793) does: from the
+best chunk; from each, joined by newlines (a summary); from the last tokens of the context alone (a line of
+code that goes on)."""
 
 
 def digest(*parts: str) -> str:
@@ -32,7 +38,8 @@ class Example:
 
     `length` is in the benchmark's own unit; `cluster` names what makes examples dependent (a shared document);
     `evidence` holds character spans of the gold facts in `context`; `bucket` is the row of the report that the
-    example belongs to (number of facts, length, hops); `choices` lists every value the answer could have been.
+    example belongs to (number of facts, length, hops); `choices` lists every value the answer could have been;
+    `slots` are further texts that the task's wording has places for (the options of a choice).
     """
 
     id: str
@@ -45,6 +52,7 @@ class Example:
     evidence: tuple[Span, ...] = ()
     cluster: str = ""
     tags: Mapping[str, str | int | float] = field(default_factory=dict)
+    slots: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.cluster:
@@ -57,7 +65,11 @@ class Task:
 
     A prompt is `before`, the context, then `after`, in which ``{question}`` is the question's slot and
     ``{clause}`` the place of the no-answer clause (OPRM's rows only, unless the synthetic wording already
-    carries it in `before`).
+    carries it in `before`). Each of an example's own `slots` has a place of its name in braces.
+
+    Before it is scored, a prediction is cut to its first line where `first_line` says so (leading line breaks
+    are dropped, blanks are not, as LongBench does), and one that is `renamed[0]` counts as
+    `renamed[1]` (OPRM's no-answer word in a set that has a word of its own for that).
     """
 
     name: str
@@ -70,13 +82,27 @@ class Task:
     chat: bool = True
     retrievable: bool = True
     revision: str = "1"
+    gather: Gather = "best"
+    first_line: bool = False
+    renamed: tuple[str, str] | None = None
+    slots: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the wording has a place for the question, so that an example must have one."""
+        return "{question}" in self.before + self.after
+
+    def about(self, example: Example) -> Task:
+        """The task in the wording of one example: with its slots filled."""
+        return replace(self, slots=example.slots) if example.slots else self
 
     def wrap(self, question: str, *, clause: bool = False) -> tuple[str, str]:
         """The text before and after the context. Slots are filled once: braces in the data are harmless."""
-        if not question and "{question}" in self.after:
+        if not question and self.asks:
             raise ValueError(f"task {self.name} needs a question and this example has none")
-        fills = {"{question}": question, "{clause}": self.no_answer_clause if clause else ""}
-        return self.before, _fill_once(self.after, fills)
+        fills = {"question": question, "clause": self.no_answer_clause if clause else "", **self.slots}
+        marks = {f"{{{name}}}": text for name, text in fills.items()}
+        return _fill_once(self.before, marks), _fill_once(self.after, marks)
 
     def prompt(self, context: str, question: str, *, clause: bool = False) -> str:
         """The whole prompt for one piece of context."""
@@ -87,7 +113,13 @@ class Task:
         """The task's metric, 0 to 1, best over the reference answers."""
         from benchmarks.metrics import score
 
-        return score(self.metric, prediction, example.answers, example.choices)
+        return score(self.metric, self.graded(prediction), example.answers, example.choices)
+
+    def graded(self, prediction: str) -> str:
+        """The part of a prediction that the metric sees."""
+        if self.renamed and prediction.strip(" \n.").casefold() == self.renamed[0].casefold():
+            prediction = self.renamed[1]
+        return prediction.lstrip("\n").split("\n")[0] if self.first_line else prediction
 
 
 def _fill_once(template: str, fills: Mapping[str, str]) -> str:
@@ -100,13 +132,32 @@ def _fill_once(template: str, fills: Mapping[str, str]) -> str:
     return "".join(pieces)
 
 
+class Outline(NamedTuple):
+    """What is known of an example without its text."""
+
+    id: str
+    bucket: str
+    answers: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class TaskSet:
-    """A task, its examples, and whether its rows enter the confirmatory mean (absent-answer tasks do not)."""
+    """A task, its examples, and whether its rows enter the confirmatory mean (absent-answer tasks do not).
+
+    `examples` may be read from disk when asked for (`benchmarks.stored`); `left_out` has a line
+    "FILE:LINE: why" for every row of the data that is no example.
+    """
 
     task: Task
     examples: Sequence[Example]
     confirmatory: bool = True
+    left_out: Sequence[str] = ()
+
+    @property
+    def outlines(self) -> Sequence[Outline]:
+        """All examples in order; none is read for it where they are on disk."""
+        there = getattr(self.examples, "outlines", None)
+        return there or [Outline(one.id, one.bucket, one.answers) for one in self.examples]
 
 
 PLAIN_QA = Task(

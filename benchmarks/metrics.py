@@ -2,7 +2,8 @@
 
 A metric is a name, a function and a version; the version goes up whenever the function could score any
 prediction differently, so that old records can be told from new ones. ``value`` and ``absent`` score the
-synthetic sets. Exercised by ``python -m pytest tests/benchmarks/test_metrics.py``.
+synthetic sets; the others are the published ones of the field, each under a name that says which variant it
+is. Exercised by ``python -m pytest tests/benchmarks/test_metrics.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
+
+from benchmarks import infinite_metrics, matching, needle_metrics, qa_metrics
+from benchmarks.rouge import rouge_l
 
 
 class Metric(NamedTuple):
@@ -44,9 +48,57 @@ def absent(prediction: str, answers: Sequence[str], choices: Sequence[str]) -> f
     return value(prediction, answers, choices)
 
 
+def rouge_l_chinese(prediction: str, answer: str) -> float:
+    """`rouge_l` over the words that jieba cuts. `qa_metrics.MissingPackage` without jieba."""
+    said, gold = (" ".join(qa_metrics.chinese_words(text)) for text in (prediction, answer))
+    return rouge_l(said, gold)
+
+
+def _classification(prediction: str, answers: Sequence[str], choices: Sequence[str]) -> float:
+    return max(matching.classification(prediction, answer, choices) for answer in _some(answers))
+
+
+def _best(pair: Callable[[str, str], float]) -> Metric:
+    """A metric of one prediction and one answer, its best value over the answers."""
+    return Metric(lambda prediction, answers, _: max(pair(prediction, one) for one in _some(answers)), "1")
+
+
+def _whole(metric: Callable[[str, Sequence[str]], float]) -> Metric:
+    """A metric that has a rule of its own for several answers."""
+    return Metric(lambda prediction, answers, _: metric(prediction, _some(answers)), "1")
+
+
+def _some(answers: Sequence[str]) -> Sequence[str]:
+    if not answers:
+        raise ValueError("an example without an answer cannot be scored: give at least one answer")
+    return answers
+
+
 METRICS: dict[str, Metric] = {
     "value": Metric(value, "1"),
     "absent": Metric(absent, "1"),
+    "qa_f1": _best(qa_metrics.qa_f1),
+    "qa_f1_zh": _best(qa_metrics.qa_f1_chinese),
+    "rouge_l": _best(rouge_l),
+    "rouge_l_zh": _best(rouge_l_chinese),
+    "classification": Metric(_classification, "1"),
+    "count": _best(matching.count),
+    "retrieval": _best(matching.retrieval),
+    "retrieval_zh": _best(matching.retrieval_chinese),
+    "code_similarity_difflib": _best(matching.code_similarity_difflib),
+    "code_similarity_levenshtein": _best(matching.code_similarity_levenshtein),
+    "longbench_v2": _best(matching.longbench_v2),
+    "hotpotqa_f1": _best(qa_metrics.hotpotqa_f1),
+    "hotpotqa_em": _best(qa_metrics.exact_match),
+    "2wikimqa_f1": _best(qa_metrics.hotpotqa_f1),
+    "2wikimqa_em": _best(qa_metrics.exact_match),
+    "musique_f1": _best(qa_metrics.musique_f1),
+    "musique_em": _best(qa_metrics.exact_match),
+    "ruler": _whole(matching.ruler),
+    "ruler_qa": _whole(matching.ruler_qa),
+    "keywords": _whole(needle_metrics.keywords),
+    "blank_word": _whole(needle_metrics.blank_word),
+    **{f"infinitebench_{task}": _whole(metric) for task, metric in infinite_metrics.METRICS.items()},
 }
 
 

@@ -20,6 +20,7 @@ from comparison.records import canonical_digest, read_lines, task_file, write_wh
 SCHEMA = 1
 AROUND = 300
 """Characters kept on either side of an example's evidence."""
+NAMED = 20
 
 
 class FolderError(ValueError):
@@ -37,11 +38,12 @@ def wording(planned: PlannedTask) -> dict[str, Any]:
         "retrievable": task.retrievable,
         "max_new_tokens": task.max_new_tokens,
         "stop": list(task.stop),
+        "gather": task.gather,
     }
 
 
 def task_entry(planned: PlannedTask) -> dict[str, Any]:
-    """A task's entry in `run.json`."""
+    """A task's entry in `run.json`; of the rows that were left out the first few are named."""
     return {
         "name": planned.task.name,
         "revision": planned.task.revision,
@@ -50,6 +52,7 @@ def task_entry(planned: PlannedTask) -> dict[str, Any]:
         "confirmatory": planned.confirmatory,
         "max_new_tokens": planned.task.max_new_tokens,
         "wording": canonical_digest(wording(planned))[:16],
+        "left_out": {"rows": len(planned.left_out), "first": list(planned.left_out[:NAMED])},
     }
 
 
@@ -58,24 +61,41 @@ def write_run(run_dir: Path, new: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises `FolderError` if the folder was made under settings that would change its answers.
     """
-    path = run_dir / "run.json"
-    run = dict(new)
-    if path.exists():
-        try:
-            run = extend(json.loads(path.read_text(encoding="utf-8")), new)
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as problem:
-            raise FolderError(f"{path} is malformed ({problem!r}): choose another --out") from problem
-        except FolderError as problem:
-            raise FolderError(f"{run_dir} {problem}: choose another --out or the old setting") from None
-    write_whole(path, json.dumps(run, indent=1, ensure_ascii=True) + "\n")
+    run = dict(new) if (old := _read_run(run_dir)) is None else _extended(run_dir, old, new)
+    write_whole(run_dir / "run.json", json.dumps(run, indent=1, ensure_ascii=True) + "\n")
     return run
+
+
+def check_folder(run_dir: Path, known: Mapping[str, Any]) -> None:
+    """Raises `FolderError` where a folder was made under other settings, as far as they are known yet."""
+    if (old := _read_run(run_dir)) is not None:
+        _extended(run_dir, old, {"created": "", **known})
+
+
+def _read_run(run_dir: Path) -> Any:
+    path = run_dir / "run.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except json.JSONDecodeError as problem:
+        raise FolderError(f"{path} is malformed ({problem!r}): choose another --out") from problem
+
+
+def _extended(run_dir: Path, old: Any, new: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return extend(old, new)
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise FolderError(
+            f"{run_dir / 'run.json'} is malformed ({problem!r}): choose another --out"
+        ) from problem
+    except FolderError as problem:
+        raise FolderError(f"{run_dir} {problem}: choose another --out or the old setting") from None
 
 
 def extend(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """The old `run.json` with what the new one adds. Raises `FolderError` naming the field that differs."""
     _require("schema", old["schema"], new["schema"])
     for field, value in new["settings"].items():
-        if field == "path" and new["settings"]["revision"].startswith(LOCAL):
+        if field == "path" and new["settings"].get("revision", "").startswith(LOCAL):
             continue  # a local folder is what is in it, wherever it lies
         _require(field, old["settings"].get(field), value)
     _refuse_smaller_limit(old["limit"], new["limit"])

@@ -6,27 +6,60 @@ Exercised by ``python run_compare.py --dry-run --limit 20``.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, overload
 
 from benchmarks import metrics
-from benchmarks.base import CountTokens, Example, Task, TaskSet, digest
+from benchmarks.base import CountTokens, Example, Outline, Task, TaskSet, digest
 from comparison import options
+from comparison.imports import Predictions, pair
 from comparison.plan import Plan, PlanError, Resolved
-from models.specs import ReaderSpec
+from models.specs import ReaderError, ReaderSpec
+
+CHARACTERS_A_TOKEN = 4
+SHOWN = 3  # lines on rows that were left out, a task
+
+
+class Chosen(Sequence[Example]):
+    """Some of a benchmark's examples, read from disk when asked for if the benchmark does so."""
+
+    def __init__(self, examples: Sequence[Example], places: Sequence[int]) -> None:
+        lazy = not isinstance(examples, list | tuple)
+        self._examples = examples if lazy else [examples[place] for place in places]
+        self._places = places if lazy else range(len(places))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Example]: ...
+    def __getitem__(self, place: int | slice) -> Example | list[Example]:
+        if isinstance(place, slice):
+            return [self._examples[one] for one in self._places[place]]
+        return self._examples[self._places[place]]
 
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """One task with the examples that are to be answered, out of the `available` ones."""
+    """One task with the examples that are to be answered. `outlines` are those of all that the benchmark has,
+    `buckets` counts the chosen ones, `left_out` says which rows of the data are no examples, and
+    `predictions[label]` holds what was imported under that label, by example (`comparison.imports`)."""
 
     benchmark: Resolved
     task: Task
-    examples: tuple[Example, ...]
-    available: int
+    examples: Sequence[Example]
+    outlines: Sequence[Outline]
+    buckets: Mapping[str, int]
     confirmatory: bool
+    left_out: Sequence[str] = ()
+    predictions: Mapping[str, Predictions] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
@@ -40,6 +73,26 @@ def token_counter(reader: ReaderSpec, trust_remote_code: bool = False) -> CountT
 
     tokenizer = load_tokenizer(reader, trust_remote_code)
     return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def estimate_or_count(reader: ReaderSpec, trust_remote_code: bool = False) -> CountTokens:
+    """For a dry run: the reader's own count, or four characters a token where its tokenizer is not at hand,
+    which is said on stderr. Nothing is downloaded for a dry run."""
+    if reader.packaged or Path(reader.tokenizer or reader.path).is_dir() or _is_cached(reader):
+        with suppress(ReaderError):
+            return token_counter(reader, trust_remote_code)
+    print(
+        f"the tokenizer of {reader.name} is not at hand: lengths are estimated at {CHARACTERS_A_TOKEN} "
+        "characters a token",
+        file=sys.stderr,
+    )
+    return lambda text: -(-len(text) // CHARACTERS_A_TOKEN)
+
+
+def _is_cached(reader: ReaderSpec) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(reader.tokenizer or reader.path, "tokenizer_config.json"), str)
 
 
 def load_tasks(plan: Plan, count_tokens: CountTokens) -> tuple[PlannedTask, ...]:
@@ -56,6 +109,10 @@ def load_tasks(plan: Plan, count_tokens: CountTokens) -> tuple[PlannedTask, ...]
             raise PlanError(
                 f"{count} tasks are called {name!r}; name a benchmark: LABEL=SPEC makes it LABEL-{name}"
             )
+    for label, folder in plan.imports.items():
+        if not any(one.predictions[label].texts for one in planned):
+            names = ", ".join(f"{one.task.name}.jsonl" for one in planned)
+            raise PlanError(f"--import-predictions {label}: {folder} has none of {names}")
     return tuple(planned)
 
 
@@ -66,6 +123,8 @@ def _task_sets(plan: Plan, benchmark: Resolved, count_tokens: CountTokens) -> It
         given["seed"] = plan.seed
     if "data_dir" in named and plan.data_dir is not None:
         given["data_dir"] = plan.data_dir
+    if "reader" in named:
+        given["reader"] = plan.reader.name
     return benchmark.factory(count_tokens, **(given | dict(benchmark.options)))
 
 
@@ -74,53 +133,70 @@ def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:
     if benchmark.label != benchmark.spec:
         task = replace(task, name=f"{benchmark.label}-{task.name}")
     metrics.version(task.metric)  # an unknown metric is an error here and not after the first answer
-    check_examples(task, task_set.examples)
-    if task_set.confirmatory:
-        check_no_answer(task, task_set.examples, plan.reader.no_answer)
-    chosen = take_evenly(task_set.examples, plan.limit)
-    return PlannedTask(benchmark, task, tuple(chosen), len(task_set.examples), task_set.confirmatory)
+    outlines = task_set.outlines
+    _check_ids(task, outlines, task_set.left_out)
+    places = take_evenly(outlines, plan.limit)
+    examples = Chosen(task_set.examples, places)
+    for example in examples:
+        check_example(task, example)
+        if task_set.confirmatory:
+            check_no_answer(task, example, plan.reader.no_answer)
+    if examples[0].answers:  # a metric whose package is missing is an error here too
+        task.score(examples[0].answers[0], examples[0])
+    return PlannedTask(
+        benchmark=benchmark,
+        task=task,
+        examples=examples,
+        outlines=outlines,
+        buckets=Counter(outlines[place].bucket for place in places),
+        confirmatory=task_set.confirmatory,
+        left_out=task_set.left_out,
+        predictions={label: pair(label, folder, task, outlines) for label, folder in plan.imports.items()},
+    )
 
 
-def check_examples(task: Task, examples: Sequence[Example]) -> None:
-    """Raises `PlanError` for what no method could answer: an id twice, no context, no question."""
-    if not examples:
-        raise PlanError(f"task {task.name} has no examples: check its data and options")
-    doubled, count = Counter(example.id for example in examples).most_common(1)[0]
+def _check_ids(task: Task, outlines: Sequence[Outline], left_out: Sequence[str]) -> None:
+    """Raises `PlanError` for a task without examples or with an id twice."""
+    if not outlines:
+        why = f" ({len(left_out)} rows left out, the first: {left_out[0]})" if left_out else ""
+        raise PlanError(f"task {task.name} has no examples: check its data and options{why}")
+    doubled, count = Counter(outline.id for outline in outlines).most_common(1)[0]
     if count > 1:
         raise PlanError(f"task {task.name} has {count} examples of the id {doubled!r}: ids must differ")
-    for example in examples:
-        if not example.context.strip():
-            raise PlanError(f"task {task.name}, example {example.id} has an empty context")
-        if not example.question.strip() and "{question}" in task.after:
-            raise PlanError(f"task {task.name}, example {example.id} has no question")
-        if any(not 0 <= start < end <= len(example.context) for start, end in example.evidence):
-            raise PlanError(f"task {task.name}, example {example.id} has evidence outside its context")
 
 
-def check_no_answer(task: Task, examples: Sequence[Example], word: str) -> None:
+def check_example(task: Task, example: Example) -> None:
+    """Raises `PlanError` for what no method could answer: no context, no question."""
+    if not example.context.strip():
+        raise PlanError(f"task {task.name}, example {example.id} has an empty context")
+    if not example.question.strip() and task.asks:
+        raise PlanError(f"task {task.name}, example {example.id} has no question")
+    if any(not 0 <= start < end <= len(example.context) for start, end in example.evidence):
+        raise PlanError(f"task {task.name}, example {example.id} has evidence outside its context")
+
+
+def check_no_answer(task: Task, example: Example, word: str) -> None:
     """Raises `PlanError` where the reader's no-answer word is an answer: the IDK filter would drop it."""
-    for example in examples:
-        if any(answer.strip().casefold() == word.casefold() for answer in example.answers):
-            raise PlanError(
-                f"task {task.name}, example {example.id} has the answer {word!r}, this reader's no-answer word: "
-                "give the reader another word in models/specs.py"
-            )
+    if any(answer.strip().casefold() == word.casefold() for answer in example.answers):
+        raise PlanError(
+            f"task {task.name}, example {example.id} has the answer {word!r}, this reader's no-answer word: "
+            "give the reader another word in models/specs.py"
+        )
 
 
-def take_evenly(examples: Sequence[Example], limit: int | None) -> list[Example]:
-    """At most `limit` examples, in turn from every bucket, in the benchmark's order.
+def take_evenly(examples: Sequence[Outline], limit: int | None) -> list[int]:
+    """The places of at most `limit` examples, in turn from every bucket, in the benchmark's order.
 
     Within a bucket the order is that of the ids' digests. It depends on nothing but the ids, so that a
     larger limit is a superset and the first examples of a file are not favoured.
     """
     if limit is None or limit >= len(examples):
-        return list(examples)
-    buckets: dict[str, list[str]] = defaultdict(list)
-    for example in sorted(examples, key=lambda example: digest(example.id)):
-        buckets[example.bucket].append(example.id)
-    turns = sorted((turn, bucket, one) for bucket, ids in buckets.items() for turn, one in enumerate(ids))
-    chosen = {one for _, _, one in turns[:limit]}
-    return [example for example in examples if example.id in chosen]
+        return list(range(len(examples)))
+    buckets: dict[str, list[int]] = defaultdict(list)
+    for place in sorted(range(len(examples)), key=lambda place: digest(examples[place].id)):
+        buckets[examples[place].bucket].append(place)
+    turns = sorted((turn, bucket, one) for bucket, ones in buckets.items() for turn, one in enumerate(ones))
+    return sorted(one for _, _, one in turns[:limit])
 
 
 def describe(plan: Plan, tasks: Sequence[PlannedTask]) -> str:
@@ -129,10 +205,22 @@ def describe(plan: Plan, tasks: Sequence[PlannedTask]) -> str:
     width = max(len(task.task.name) for task in tasks)
     lines = [f"model    {plan.reader.name} ({plan.reader.path})", f"methods  {', '.join(names)}"]
     for task in tasks:
-        counts = Counter(example.bucket for example in task.examples)
-        listed = ", ".join(f"{bucket}: {count}" for bucket, count in counts.items())
-        of = f" of {task.available}" if task.available > len(task.examples) else ""
+        listed = ", ".join(f"{bucket}: {count}" for bucket, count in task.buckets.items())
+        of = f" of {len(task.outlines)}" if len(task.outlines) > len(task.examples) else ""
         lines.append(f"task     {task.task.name:{width}}  {len(task.examples)}{of} examples ({listed})")
+        lines += _left_out(task)
     total = len(plan.methods) * sum(len(task.examples) for task in tasks)
     lines.append(f"total    {len(plan.methods)} methods x {len(tasks)} tasks: {total:,} answers")
     return "\n".join(lines)
+
+
+def _left_out(planned: PlannedTask) -> list[str]:
+    """How many rows of the data are no examples, the first of them, and what an import could not match."""
+    lines = []
+    if planned.left_out:
+        lines.append(f"         {len(planned.left_out)} rows left out:")
+        lines += [f"         {line}" for line in planned.left_out[:SHOWN]]
+        lines += [f"         ... and {rest} more"] if (rest := len(planned.left_out) - SHOWN) > 0 else []
+    for label, found in planned.predictions.items():
+        lines.append(f"         {label}: {found.describe()}")
+    return lines

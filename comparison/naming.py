@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 DEEPEST = 8  # nested parentheses: far beyond any real composition, far below the recursion limit
 
-_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _FACTORY = r"[A-Za-z_][A-Za-z0-9_.]*"
 _LABEL = re.compile(r"\s*([^=:(),;]*?)\s*=")
 _HEAD = re.compile(rf"\s*({_NAME}(?:\s*:\s*{_FACTORY}(?=\s*(?::|$)))?)\s*")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import benchmarks
 import methods
 import retrievers
 from comparison import options
+from comparison.imports import Imported, parse_import
 from comparison.naming import Spec, SpecError, parse, parse_nested
-from models.specs import READERS, ReaderSpec, reader_spec
+from models.specs import READERS, ReaderSpec, describe, reader_spec
 
 METHODS = ("full", "truncate", "closed_book", "random_chunk", "oracle_chunk", "oprm", "rag")
 BENCHMARKS = ("recall", "needle", "multihop")
@@ -33,8 +34,11 @@ DEFAULTS: dict[str, Any] = {
     "dtype": "auto",
     "trust-remote-code": False,
     "data-dir": None,
+    "import-predictions": [],
     "out": "runs/compare",
 }
+RANKERS = ("retriever", "candidates")
+"""The options of methods that name a ranker, which must be found before a model is loaded."""
 REGISTRIES: dict[str, Any] = {"method": methods, "benchmark": benchmarks, "retriever": retrievers}
 
 
@@ -61,7 +65,8 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that was asked for, resolved. `baseline` is the label of one of the methods."""
+    """Everything that was asked for, resolved. `baseline` is the label of one of the methods; those of
+    `imports` are methods whose predictions are in a folder."""
 
     reader: ReaderSpec
     methods: tuple[Resolved, ...]
@@ -74,6 +79,7 @@ class Plan:
     trust_remote_code: bool
     data_dir: Path | None
     out: Path
+    imports: Mapping[str, Path] = field(default_factory=dict)
 
 
 def make_plan(given: Mapping[str, Any]) -> Plan:
@@ -88,6 +94,8 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
         raise PlanError("no benchmark was named, expected at least one")
     reader = reader_spec(settings["model"])
     chosen = [resolve("method", text) for text in settings["method"]]
+    folders = [parse_import(text) for text in settings["import-predictions"]]
+    chosen += [_imported(label) for label, _ in folders]
     baseline, chosen = _with_baseline(settings["baseline"], chosen)
     _refuse_doubles("method", chosen)
     asked = [resolve("benchmark", text) for text in settings["benchmark"]]
@@ -107,6 +115,7 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
         trust_remote_code=settings["trust-remote-code"],
         data_dir=None if data_dir is None else Path(data_dir),
         out=Path(settings["out"]),
+        imports=dict(folders),
     )
 
 
@@ -130,9 +139,9 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _check_type(path: Path, name: str, value: Any) -> None:
-    if name in ("method", "benchmark"):
+    if isinstance(DEFAULTS[name], list):
         good = isinstance(value, list) and all(isinstance(spec, str) for spec in value)
-        expected = "a list of SPECs"
+        expected = "a list of LABEL=DIR" if name == "import-predictions" else "a list of SPECs"
     elif name in ("limit", "seed"):
         good, expected = isinstance(value, int) and not isinstance(value, bool), "a whole number"
     elif name == "trust-remote-code":
@@ -151,8 +160,9 @@ def resolve(kind: str, text: str) -> Resolved:
     spec = parse_nested(text) if kind == "retriever" else parse(text)
     factory = _find(kind, spec.name)
     bound = options.bind(factory, spec)
-    if kind == "method" and isinstance(bound.get("retriever"), str):
-        bound["retriever"] = resolve("retriever", bound["retriever"]).nested
+    for option in RANKERS if kind == "method" else ():
+        if isinstance(bound.get(option), str):
+            bound[option] = resolve("retriever", bound[option]).nested
     changed = options.changed(factory, bound)
     items = tuple((name, options.to_items(changed[name])) for name in sorted(changed))
     canonical = Spec(spec.name, items)
@@ -165,6 +175,11 @@ def resolve(kind: str, text: str) -> Resolved:
         options=bound,
         settings=options.as_text(factory, bound),
     )
+
+
+def _imported(label: str) -> Resolved:
+    name = "imported"
+    return Resolved(label, name, name, name, Imported, {}, {})
 
 
 def _find(kind: str, name: str) -> Callable[..., Any]:
@@ -213,10 +228,10 @@ def _check_readable(reader: ReaderSpec, benchmark: Resolved) -> None:
 
 
 def listing() -> str:
-    """Every method, benchmark and retriever: name, one line, origin. None of them is imported."""
+    """Every method, benchmark, retriever and reader: name, one line, origin. None of them is imported."""
     blocks = []
-    for kind, registry in REGISTRIES.items():
-        rows = registry.describe()
+    rows_of = {kind: registry.describe() for kind, registry in REGISTRIES.items()}
+    for kind, rows in (rows_of | {"reader": describe()}).items():
         width = max((len(row[0]) for row in rows), default=0)
         lines = [f"  {name:{width}}  {line} [{origin}]" for name, line, origin in rows]
         blocks.append("\n".join([f"{kind}s", *lines]))

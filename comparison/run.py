@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from benchmarks.base import Example, digest
 from comparison import provenance, records
-from comparison.folder import task_entry, wording, write_examples, write_run
+from comparison.folder import check_folder, task_entry, wording, write_examples, write_run
 from comparison.grid import PlannedTask
+from comparison.imports import Imported
 from comparison.plan import Plan, PlanError, Resolved
 from comparison.records import Record, RecordFile
 from methods.base import Answer, Undefined
@@ -39,13 +40,15 @@ class RunStopped(ValueError):
 
 @dataclass(frozen=True)
 class Contender:
-    """A method that is built and ready to answer. A control is shown in every table and tested in none."""
+    """A method that is built and ready to answer, or one whose predictions were imported. A control is shown
+    in every table and tested in none."""
 
     resolved: Resolved
     method: Any
     takes: frozenset[str]
     control: bool
     version: str
+    imported: bool = False
 
     @property
     def label(self) -> str:
@@ -53,7 +56,9 @@ class Contender:
 
     def answer(self, planned: PlannedTask, example: Example) -> Answer:
         """The method's answer, checked. Raises what the method raises, TypeError for what is no answer."""
-        extra = {"task": planned.task, "example": example}
+        if self.imported:
+            return planned.predictions[self.label].answer(example.id)
+        extra = {"task": planned.task.about(example), "example": example}
         given = self.method.answer(
             example.context, example.question, **{name: extra[name] for name in self.takes}
         )
@@ -93,11 +98,11 @@ class Tally:
 
 @dataclass(frozen=True)
 class Group:
-    """The examples that one method still has to answer of one task, in the task's order."""
+    """What one method still has to answer of one task: keys and places of the examples, in order."""
 
     contender: Contender
     planned: PlannedTask
-    pending: tuple[tuple[str, Example], ...]
+    pending: tuple[tuple[str, int], ...]
 
 
 def run(plan: Plan, tasks: Sequence[PlannedTask], command: str) -> tuple[Tally, Path]:
@@ -105,6 +110,7 @@ def run(plan: Plan, tasks: Sequence[PlannedTask], command: str) -> tuple[Tally, 
     from models.engine import Engine
     from reports import write_report
 
+    check_folder(plan.out, known_settings(plan, tasks))
     engine = Engine.load(
         plan.reader.name,
         device=plan.device,
@@ -128,7 +134,7 @@ def compare(
         run = write_run(plan.out, describe_run(plan, tasks, contenders, engine, command))
         for planned in tasks:
             write_examples(plan.out, planned)
-        groups = [_group(plan.out, run, contender, planned) for planned in tasks for contender in contenders]
+        groups = [group for planned in tasks for group in _groups(plan.out, run, contenders, planned)]
         tally = Tally(found=sum(len(group.planned.examples) - len(group.pending) for group in groups))
         _answer_all(plan.out, run, groups, engine, writer, tally)
     return tally
@@ -136,6 +142,8 @@ def compare(
 
 def prepare(resolved: Resolved, engine: Any) -> Contender:
     """Build a method and read from its signature what it wants to be told."""
+    if resolved.factory is Imported:
+        return Contender(resolved, None, frozenset(), control=False, version="imported", imported=True)
     method = resolved.factory(engine, **resolved.options)
     if not callable(getattr(method, "answer", None)):
         raise PlanError(
@@ -148,30 +156,25 @@ def prepare(resolved: Resolved, engine: Any) -> Contender:
     return Contender(resolved, method, frozenset(takes), control, provenance.method_version(resolved.factory))
 
 
-def describe_run(
-    plan: Plan, tasks: Sequence[PlannedTask], contenders: Sequence[Contender], engine: Any, command: str
-) -> dict[str, Any]:
-    """What `run.json` holds: the settings that must not change, then what was planned, then provenance."""
-    commit, dirty = provenance.commit()
+def known_settings(plan: Plan, tasks: Sequence[PlannedTask]) -> dict[str, Any]:
+    """The part of `run.json` that is known before the reader is loaded, to refuse a folder early."""
+    settings = {
+        "model": plan.reader.name,
+        "path": plan.reader.path,
+        "seed": plan.seed,
+        "baseline": plan.baseline,
+    }
+    if Path(plan.reader.path).is_dir():
+        settings["revision"] = provenance.folder_revision(Path(plan.reader.path))
+    if plan.device != "auto":
+        settings["device"] = plan.device
+    if plan.dtype != "auto":
+        settings["dtype"] = plan.dtype
     return {
         "schema": SCHEMA,
-        "command": command,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": {
-            "model": plan.reader.name,
-            "path": plan.reader.path,
-            "revision": provenance.reader_revision(plan.reader, engine),
-            "dtype": str(engine.dtype).removeprefix("torch."),
-            "kernel": engine.kernel,
-            "device": str(engine.device).partition(":")[0],
-            "seed": plan.seed,
-            "baseline": plan.baseline,
-        },
+        "settings": settings,
         "limit": plan.limit,
-        "methods": [
-            {"label": one.label, "spec": one.resolved.spec, "control": one.control, "version": one.version}
-            for one in contenders
-        ],
+        "methods": [{"label": one.label, "spec": one.spec} for one in plan.methods],
         "benchmarks": [
             {
                 "label": benchmark.label,
@@ -180,12 +183,43 @@ def describe_run(
             }
             for benchmark in plan.benchmarks
         ],
+    }
+
+
+def describe_run(
+    plan: Plan, tasks: Sequence[PlannedTask], contenders: Sequence[Contender], engine: Any, command: str
+) -> dict[str, Any]:
+    """What `run.json` holds: the settings that must not change, then what was planned, then provenance."""
+    commit, dirty = provenance.commit()
+    known = known_settings(plan, tasks)
+    return {
+        **known,
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": known["settings"]
+        | {
+            "revision": provenance.reader_revision(plan.reader, engine),
+            "dtype": str(engine.dtype).removeprefix("torch."),
+            "kernel": engine.kernel,
+            "device": str(engine.device).partition(":")[0],
+        },
+        "methods": [_method_entry(contender) for contender in contenders],
         "trained_length": plan.reader.trained_length,
         "versions": provenance.versions(),
         "commit": commit,
         "dirty": dirty,
         "machine": provenance.machine() | {"device": str(engine.device)},
     }
+
+
+def _method_entry(one: Contender) -> dict[str, Any]:
+    entry = {
+        "label": one.label,
+        "spec": one.resolved.spec,
+        "control": one.control,
+        "version": one.version,
+    }
+    return entry | ({"imported": True} if one.imported else {})
 
 
 def record_key(settings: dict[str, Any], contender: Contender, planned: PlannedTask, example: Example) -> str:
@@ -202,18 +236,35 @@ def record_key(settings: dict[str, Any], contender: Contender, planned: PlannedT
     seen: dict[str, Any] = {"id": example.id, "input": digest(example.context, example.question)}
     if "example" in contender.takes:  # the answer key can change a control's answer, and no other method's
         seen |= {"answers": list(example.answers), "evidence": [list(span) for span in example.evidence]}
+    if example.slots:
+        seen["slots"] = dict(example.slots)
+    if contender.imported:
+        found = planned.predictions[contender.label]
+        seen["prediction"] = found.texts.get(example.id)
     return records.key(
         {"reader": reader, "method": method, "task": task, "example": seen, "decoding": "greedy"}
     )
 
 
-def _group(run_dir: Path, run: dict[str, Any], contender: Contender, planned: PlannedTask) -> Group:
-    written = records.read_group(run_dir, run["settings"]["model"], contender.label, planned.task.name)
-    done = {record.key for record in written if record.final}
-    keyed = [
-        (record_key(run["settings"], contender, planned, example), example) for example in planned.examples
+def _groups(
+    run_dir: Path, run: dict[str, Any], contenders: Sequence[Contender], planned: PlannedTask
+) -> list[Group]:
+    """What is left of one task, by method; every example is read once for all of them."""
+    pending: list[list[tuple[str, int]]] = [[] for _ in contenders]
+    done = [
+        _final_keys(records.read_group(run_dir, run["settings"]["model"], one.label, planned.task.name))
+        for one in contenders
     ]
-    return Group(contender, planned, tuple((key, example) for key, example in keyed if key not in done))
+    for place, example in enumerate(planned.examples):
+        for contender, keys, left in zip(contenders, done, pending, strict=True):
+            key = record_key(run["settings"], contender, planned, example)
+            if key not in keys:
+                left.append((key, place))
+    return [Group(one, planned, tuple(left)) for one, left in zip(contenders, pending, strict=True)]
+
+
+def _final_keys(found: Iterable[Record]) -> set[str]:
+    return {record.key for record in found if record.final}
 
 
 def _answer_all(
@@ -228,7 +279,8 @@ def _answer_all(
             bar.set_description(f"{task}, {label}")
             path = records.record_path(run_dir, run["settings"]["model"], label, task, writer)
             with RecordFile(path) as file:
-                for number, (key, example) in enumerate(group.pending):
+                for number, (key, place) in enumerate(group.pending):
+                    example = group.planned.examples[place]
                     record = answer_one(run, group, key, example, engine, cold=number == 0)
                     file.append(record)
                     bar.update()
@@ -274,7 +326,7 @@ def answer_one(
         truncated=answer.truncated,
         error=error,
         spans=answer.spans,
-        cost=cost.to_json(),
+        cost={} if contender.imported else cost.to_json(),
         cold=cold,
         details=dict(answer.details),
         version=contender.version,

@@ -60,6 +60,17 @@ def generate(engine: Engine, task: Task, context: str, question: str, *, clause:
     return Answer(engine.generate(ids, task.max_new_tokens, stop=task.stop), truncated=cut)
 
 
+def decode_each(engine: Engine, task: Task, rows: Sequence[list[int]]) -> list[str]:
+    """An answer decoded from every prompt, read in micro-batches of which one is alive at a time."""
+    texts = [""] * len(rows)
+    for positions, prefill in engine.prefill_batches(rows):
+        for row, position in enumerate(positions):
+            state = engine.select(prefill, row)
+            texts[position] = engine.decode(state, task.max_new_tokens, stop=task.stop)
+        del prefill  # or the batch's states would live on while the next batch is read
+    return texts
+
+
 def fit(engine: Engine, task: Task, prompt: str) -> tuple[list[int], bool]:
     """The prompt's ids, with room for the answer in the reader's window, and whether that took a cut.
 
@@ -81,6 +92,19 @@ def fit(engine: Engine, task: Task, prompt: str) -> tuple[list[int], bool]:
         f"the reader's window of {engine.window} tokens has no room for a prompt beside "
         f"{task.max_new_tokens} new tokens: expected a reader with a longer window"
     )
+
+
+def tail_tokens(engine: Engine, task: Task, context: str, question: str, *, clause: bool = False) -> int:
+    """How many tokens of the prompt follow the context: question, answer cue and what closes the chat turn.
+
+    A token that the context shares with them is the context's; at least 1."""
+    other = next(sign for sign in "#@" if not context.endswith(sign))
+    ids, others = (
+        engine.encode(task.prompt(text, question, clause=clause), chat=task.chat)[::-1]
+        for text in (context, other)
+    )
+    pairs = zip(ids, others, strict=False)
+    return max(1, next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(others))))
 
 
 def split_context(

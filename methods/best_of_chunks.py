@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Example, Task
-from methods.base import Answer, Clause, check_choice, chunk_details, fit, split_context
+from methods.base import Answer, Clause, check_choice, chunk_details, decode_each, fit, split_context
 from retrievers.chunking import Boundary, join
 
 if TYPE_CHECKING:
@@ -38,12 +38,7 @@ class BestOfChunks:
         prompts = [
             fit(self.engine, task, task.prompt(chunk.text, question, clause=clause)) for chunk in chunks
         ]
-        texts = [""] * len(chunks)
-        for positions, prefill in self.engine.prefill_batches([ids for ids, _ in prompts]):
-            for row, position in enumerate(positions):
-                state = self.engine.select(prefill, row)
-                texts[position] = self.engine.decode(state, task.max_new_tokens, stop=task.stop)
-            del prefill  # as in `oprm`: one micro-batch at a time
+        texts = decode_each(self.engine, task, [ids for ids, _ in prompts])
         scores = [task.score(text, example) for text in texts]
         best = scores.index(max(scores))
         details = chunk_details(chunks, [best]) | {"right": sum(score == 1.0 for score in scores)}

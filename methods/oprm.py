@@ -6,13 +6,16 @@ be the no-answer word are dropped (the IDK filter); the answer is decoded from t
 of its next token, ``-sum p log2 p`` (the slides' formula lost its minus sign), or from the one under which
 the question's own tokens are most likely. Left open by the paper and decided here: ties go to the earlier
 chunk; where all rows are filtered, entropy decides among all of them; a single chunk is answered from without
-a choice. The last two are flagged.
+a choice. The last two are flagged. Some tasks have no one best chunk, and the paper answers them in its own way,
+in either profile (`Task.gather`): a summary is decoded from every chunk and the outputs are joined by
+newlines, a line of code that goes on from the last chunk's length of tokens alone.
 Exercised by ``--method oprm`` and ``--method "oprm:candidates=bm25,m=8,idk_filter=false"``.
 """
 
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -23,6 +26,7 @@ from methods.base import (
     Clause,
     check_choice,
     chunk_details,
+    decode_each,
     fit,
     generate,
     require_question,
@@ -31,13 +35,14 @@ from methods.base import (
 )
 from retrievers import build
 from retrievers.base import Ranker
-from retrievers.chunking import Boundary, Chunk, join
+from retrievers.chunking import Boundary, Chunk, cut_places, join
 
 if TYPE_CHECKING:
     from models.engine import Engine, Prefill
 
 Select = Literal["entropy", "query_likelihood"]
 OnAllFiltered = Literal["entropy", "abstain"]
+Profile = Literal["fair", "paper"]
 RECORDED = 64  # rows whose numbers are kept in the record
 
 
@@ -56,7 +61,8 @@ class OPRM:
     """`select` names the criterion and `idk_filter` turns the filter off; `on_all_filtered=abstain` answers
     with the no-answer word. `candidates` is a ranker's SPEC that leaves `m` chunks to be read; with `top`
     above 1 the best chunks are joined and read once more, for facts that lie in several. The rows carry the
-    task's no-answer clause unless `clause=none`."""
+    task's no-answer clause unless `clause=none`. `profile=paper` goes with the benchmarks' paper wording: the
+    filter and the clause are off for the reader that the paper turns them off for (Falcon3)."""
 
     engine: Engine
     _: KW_ONLY
@@ -70,29 +76,37 @@ class OPRM:
     m: int = 8
     top: int = 1
     clause: Clause = "oprm"
+    profile: Profile = "fair"
     ranker: Ranker | None = field(init=False, default=None)
     no_answer_ids: frozenset[int] = field(init=False, default=frozenset())
 
     def __post_init__(self) -> None:
-        for option, choices in (("select", Select), ("on_all_filtered", OnAllFiltered), ("clause", Clause)):
-            check_choice(option, getattr(self, option), choices)
+        check_choice("select", self.select, Select)
+        check_choice("on_all_filtered", self.on_all_filtered, OnAllFiltered)
+        check_choice("clause", self.clause, Clause)
+        check_choice("profile", self.profile, Profile)
         for option in ("m", "top"):
             if getattr(self, option) < 1:
                 raise ValueError(f"{option}={getattr(self, option)} is too small: expected at least 1 chunk")
         if self.candidates is not None:
             object.__setattr__(self, "ranker", build(self.candidates, self.engine))
-        if self.idk_filter:
+        if self.idk_filter and self._says_unknown:
             object.__setattr__(self, "no_answer_ids", _no_answer_ids(self.engine))
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """Reads every chunk once and keeps one state; memory does not grow with the number of chunks.
 
         Undefined where the criterion or the candidates need a question and the task has none."""
+        if task.gather == "last":
+            return self._from_the_end(context, question, task)
+        if task.gather == "each":
+            return self._from_each(context, question, task)
         if self.select == "query_likelihood":
             require_question(task, question)
         chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
         read = self._candidates(chunks, question, task)
-        prompts = [fit(self.engine, task, self._prompt(chunks[i].text, question, task)) for i in read]
+        fitted = (fit(self.engine, task, self._prompt(chunks[i].text, question, task)) for i in read)
+        prompts = [(array("i", ids), cut) for ids, cut in fitted]  # a list takes nine times the memory
         place = self._question_place(chunks[read[0]], question, task)
         marks, state = self._read(read, [ids for ids, _ in prompts], place)
         all_filtered = all(mark.filtered for mark in marks)
@@ -103,12 +117,39 @@ class OPRM:
             return Answer(self.engine.spec.no_answer, (), details | {"picked": []}, truncated)
         text, spans = join(context, [chunks[i] for i in sorted(picked)])
         if state is None:
-            answer = generate(self.engine, task, text, question, clause=self.clause != "none")
+            answer = generate(self.engine, task, text, question, clause=self._carries_clause)
             return replace(answer, spans=spans, details=details, truncated=truncated or answer.truncated)
         output = self.engine.decode(state, task.max_new_tokens, stop=task.stop)
         if state.again:
             details["flags"].append("prefill_again")
         return Answer(output, spans, details, truncated)
+
+    @property
+    def _says_unknown(self) -> bool:
+        """Whether the profile lets this reader say that the answer is not there."""
+        return self.profile == "fair" or self.engine.spec.idk_filter
+
+    @property
+    def _carries_clause(self) -> bool:
+        return self.clause != "none" and self._says_unknown
+
+    def _from_each(self, context: str, question: str, task: Task) -> Answer:
+        """Every chunk's own output, in the order of the chunks; nothing is selected or filtered."""
+        chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
+        prompts = [fit(self.engine, task, self._prompt(chunk.text, question, task)) for chunk in chunks]
+        texts = decode_each(self.engine, task, [ids for ids, _ in prompts])
+        details = chunk_details(chunks, range(len(chunks)), "each_chunk")
+        return Answer("\n".join(texts), None, details, any(cut for _, cut in prompts))
+
+    def _from_the_end(self, context: str, question: str, task: Task) -> Answer:
+        """One prompt around the last chunk's length of tokens."""
+        size = self.engine.spec.chunk_size if self.chunk_size is None else self.chunk_size
+        with self.engine.phase("split"):
+            places = cut_places(context, self.engine.offsets(context))
+        start = next(characters for tokens, characters in places.items() if tokens >= max(places) - size)
+        answer = generate(self.engine, task, context[start:], question, clause=self._carries_clause)
+        details = {"tokens": max(places), "kept": min(size, max(places)), "flags": ["last_tokens"]}
+        return replace(answer, spans=((start, len(context)),), details=details)
 
     def _candidates(self, chunks: Sequence[Chunk], question: str, task: Task) -> list[int]:
         """The chunks to read, in document order."""
@@ -117,7 +158,7 @@ class OPRM:
         return sorted(retrieve(self.engine, self.ranker, task, question, chunks).order[: self.m])
 
     def _prompt(self, text: str, question: str, task: Task) -> str:
-        return task.prompt(text, question, clause=self.clause != "none")
+        return task.prompt(text, question, clause=self._carries_clause)
 
     def _read(
         self, read: Sequence[int], rows: Sequence[Sequence[int]], place: slice

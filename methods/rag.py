@@ -2,11 +2,13 @@
 
 One chunk of OPRM's length by default, so that both read as much for their answer ("budget-matched"). OPRM's
 paper (arXiv 2505.07793) compares with RAG and released no code for it: this is our set-up, no reproduction.
-Exercised by ``--method rag`` and ``--method "rag:retriever=bm25(variant=okapi),k=3,order=document"``.
+Exercised by ``--method rag``, ``--method "rag:retriever=bm25(variant=okapi),k=3,order=document"`` and
+``--method rag:chunk_size=60,budget=250``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +16,7 @@ from benchmarks.base import PLAIN_QA, Task
 from methods.base import Answer, Clause, check_choice, chunk_details, generate, retrieve, split_context
 from retrievers import build
 from retrievers.base import Ranker
-from retrievers.chunking import Boundary, join
+from retrievers.chunking import Boundary, Chunk, join
 
 if TYPE_CHECKING:
     from models.engine import Engine
@@ -25,12 +27,14 @@ Order = Literal["rank", "document"]
 @dataclass(frozen=True)
 class RAG:
     """`retriever` is a ranker's SPEC (or a ranker); `k` chunks are joined in the order of their rank or of
-    the document, neighbours as they stand in the context and others with a blank line between them."""
+    the document, neighbours as they stand in the context and others with a blank line between them. With a
+    `budget`, in the reader's tokens, as many of the best chunks are taken as fit into it, instead of `k`."""
 
     engine: Engine
     _: KW_ONLY
     retriever: str | Ranker = "bm25"
     k: int = 1
+    budget: int | None = None
     order: Order = "rank"
     chunk_size: int | None = None
     overlap: int | None = None
@@ -43,6 +47,14 @@ class RAG:
         check_choice("clause", self.clause, Clause)
         if self.k < 1:
             raise ValueError(f"k={self.k} is too small: expected at least 1 chunk")
+        if self.budget is not None:
+            if self.k != 1:
+                raise ValueError(f"k={self.k} and budget={self.budget} both say how much to read: give one")
+            size = self.engine.spec.chunk_size if self.chunk_size is None else self.chunk_size
+            if self.budget < size:
+                raise ValueError(
+                    f"budget={self.budget} is less than a chunk: expected chunk_size ({size}) or more"
+                )
         object.__setattr__(self, "ranker", build(self.retriever, self.engine))
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
@@ -50,9 +62,10 @@ class RAG:
         retrieve by."""
         chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
         ranking = retrieve(self.engine, self.ranker, task, question, chunks)
-        picked = ranking.order[: self.k]
-        if self.order == "document":
-            picked = sorted(picked)
+        if self.budget is None:
+            picked = self._arrange(ranking.order[: self.k])
+        else:
+            picked = self._pack(context, chunks, ranking.order, self.budget)
         text, spans = join(context, [chunks[position] for position in picked])
         answer = generate(self.engine, task, text, question, clause=self.clause == "all")
         flags = [name for name, value in ranking.flags.items() if value is True]
@@ -61,3 +74,18 @@ class RAG:
         scores = [round(ranking.scores[position], 4) for position in picked]
         details = chunk_details(chunks, picked, *flags, few) | {"scores": scores} | values
         return replace(answer, spans=spans, details=details)
+
+    def _arrange(self, picked: Sequence[int]) -> list[int]:
+        return sorted(picked) if self.order == "document" else list(picked)
+
+    def _pack(self, context: str, chunks: Sequence[Chunk], order: Sequence[int], budget: int) -> list[int]:
+        """As many of the first chunks of `order` as the reader counts within `budget` tokens once they are
+        joined; one at least."""
+        packed = [order[0]]
+        for count in range(2, len(order) + 1):
+            picked = self._arrange(order[:count])
+            text, _ = join(context, [chunks[position] for position in picked])
+            if self.engine.count_tokens(text) > budget:
+                break
+            packed = picked
+        return packed

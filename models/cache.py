@@ -40,14 +40,19 @@ def start_state(model: PreTrainedModel) -> Any:
 
 
 def can_select(model: PreTrainedModel, state: Any) -> bool:
-    """Whether `select_row` and `copy_state` are exact for this state: a `DynamicCache` of transformers' own
-    kinds of layers. Subclasses and layers defined beside a model may hold tensors that reordering does not
-    reach."""
-    return (
-        model.config.model_type not in STATE_ON_MODULES
-        and type(state) is DynamicCache
-        and all(type(layer).__module__ == kinds.__name__ for layer in state.layers)
-    )
+    """Whether `select_row` and `copy_state` are exact for this state."""
+    return obstacle(model, state) is None
+
+
+def obstacle(model: PreTrainedModel, state: Any) -> str | None:
+    """Why one row cannot be cut out of this state; None for a `DynamicCache` of transformers' own kinds of
+    layers. Subclasses and layers defined beside a model may hold tensors that reordering does not reach."""
+    if model.config.model_type in STATE_ON_MODULES:
+        return "keeps its state on its modules"
+    if type(state) is not DynamicCache:
+        return f"returns a {type(state).__name__} of its own"
+    foreign = [type(layer).__name__ for layer in state.layers if type(layer).__module__ != kinds.__name__]
+    return f"keeps layers of its own ({foreign[0]})" if foreign else None
 
 
 def select_row(state: DynamicCache, row: int, device: torch.device) -> DynamicCache:

@@ -1,23 +1,28 @@
 """Mamba-1 and Falcon-Mamba of transformers on a CPU, run through `models/selective_scan.py`.
 
 `attach` swaps the forward of every mixer of a loaded model for one that stays channel-last from `in_proj` to
-`out_proj` and makes no tensor of length x channels x state. Weights, cache objects and callers are untouched:
-prefill, single steps and training give what transformers gives. One thing it does better: transformers 5.23
-restarts the recurrent state when several tokens meet a filled cache, and this forward goes on from it.
+`out_proj` and makes no tensor of length x channels x state, and the forward of the language model for one that
+reads prompts through `models/mamba_prefill.py`. Weights, cache objects and callers are untouched: prefill,
+single steps and training give what transformers gives. One thing it does better: transformers 5.23 restarts the
+recurrent state when several tokens meet a filled cache, and these forwards go on from it.
 
     python -m pytest tests/models/test_cpu_mamba.py
 """
 
 from __future__ import annotations
 
+from functools import wraps
 from types import MethodType
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, exp, nn
-from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaMixer
-from transformers.models.mamba.modeling_mamba import MambaMixer
+from transformers import Cache, DynamicCache, FalconMambaForCausalLM, MambaForCausalLM
+from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaCausalLMOutput, FalconMambaMixer
+from transformers.models.mamba.modeling_mamba import MambaCausalLMOutput, MambaMixer
 
+from models import mamba_prefill
 from models.selective_scan import causal_conv_silu, selective_scan
 
 
@@ -29,6 +34,8 @@ def attach(model: nn.Module) -> int:
     mixers = [m for m in model.modules() if isinstance(m, (MambaMixer, FalconMambaMixer)) and supported(m)]
     for mixer in mixers:
         mixer.forward = MethodType(forward, mixer)
+    if mixers and type(model) in FORWARDS:
+        model.forward = MethodType(FORWARDS[type(model)], model)
     return len(mixers)
 
 
@@ -78,3 +85,67 @@ def forward(
 def masked(states: Tensor, mask: Tensor | None) -> Tensor:
     """Padding set to zero, as transformers does before and after the convolution."""
     return states if mask is None else (states * mask).to(states.dtype)
+
+
+def ordinary(model: Any, cache: Cache | None) -> bool:
+    """Whether `mamba_prefill.read` does what the model's modules would do: they are as they were loaded and
+    attached, hooked by nobody, in float32, and nobody asks for gradients."""
+    if torch.is_grad_enabled() or model.training or torch.is_autocast_enabled("cpu"):
+        return False
+    if cache is not None and (
+        type(cache) is not DynamicCache or any(one.record_past for one in cache.layers)
+    ):
+        return False
+    bypassed = [model.backbone, *model.backbone.layers.modules()]
+    if any(module._forward_hooks or module._forward_pre_hooks for module in bypassed):
+        return False
+    if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in model.parameters()):
+        return False
+    mixers = [block.mixer for block in model.backbone.layers]
+    linears = ("in_proj", "x_proj", "dt_proj", "out_proj")
+    return mamba_prefill.fits(model.config) and all(
+        getattr(mixer.forward, "__func__", None) is forward
+        and all(type(getattr(mixer, name)) is nn.Linear for name in linears)
+        for mixer in mixers
+    )
+
+
+def whole(family: type[Any], output: type[Any]) -> Any:
+    """The forward of a language model: prompts through `mamba_prefill.read`, all else as `family` does it."""
+    theirs = family.forward
+
+    @wraps(theirs)
+    def forward_model(
+        model: Any,
+        input_ids: Tensor | None = None,
+        *,
+        cache_params: Cache | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **options: Any,
+    ) -> Any:
+        length = 0 if input_ids is None else input_ids.shape[1]
+        usual = length > 1 and isinstance(logits_to_keep, int)
+        usual &= all(value is None or (name == "return_dict" and value) for name, value in options.items())
+        usual &= bool(model.config.return_dict) and not model.config.output_hidden_states
+        if input_ids is None or not usual or not ordinary(model, cache_params):
+            options |= {
+                "cache_params": cache_params,
+                "use_cache": use_cache,
+                "logits_to_keep": logits_to_keep,
+            }
+            return theirs(model, input_ids, **options)
+        cached = model.config.use_cache if use_cache is None else use_cache
+        if cached and cache_params is None:
+            cache_params = DynamicCache(config=model.config)
+        keep = min(int(logits_to_keep) or length, length)
+        states = mamba_prefill.read(model, input_ids, cache_params, keep)
+        return output(logits=model.lm_head(states), cache_params=cache_params if cached else None)
+
+    return forward_model
+
+
+FORWARDS = {
+    MambaForCausalLM: whole(MambaForCausalLM, MambaCausalLMOutput),
+    FalconMambaForCausalLM: whole(FalconMambaForCausalLM, FalconMambaCausalLMOutput),
+}

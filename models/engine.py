@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,9 +18,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.cache import can_select, copy_state, select_row, start_state, state_argument
+from models.limits import addressable_tokens, end_ids, head_reads_last, stop_at, window_of
 from models.loading import device_gauge, open_reader, token_budget
 from models.meter import Cost, Meter
 from models.specs import ReaderError, ReaderSpec
+from models.token_spans import token_spans
 
 __all__ = ["Engine", "Prefill", "ReaderError"]
 
@@ -48,7 +50,9 @@ class Engine:
 
     `window` is the longest prompt of a reader with positions (None for recurrent ones); `kernel` names the
     Mamba scan: "numba" (ours, on a CPU), "cuda" (mamba_ssm and causal_conv1d) or "torch"; `batch_tokens` is
-    the budget of a micro-batch, which shrinks when the device runs out of memory.
+    the budget of a micro-batch, which shrinks when the device runs out of memory; `addressable` the most
+    tokens of one forward that the kernels can count (None: any number); `revision` the hub's commit that was
+    loaded, or else the one asked for.
     """
 
     def __init__(
@@ -64,13 +68,16 @@ class Engine:
         self.tokenizer = tokenizer
         self.spec = spec
         self.kernel = kernel
+        self.revision: str | None = getattr(model.config, "_commit_hash", None) or spec.revision
         self.device = model.device
         self.dtype = model.dtype
         config = model.config.get_text_config()
         self.vocab_size: int = config.vocab_size
-        self.window = spec.window or _window(config)
-        self.eos_ids = _eos_ids(model, tokenizer)
-        self.batch_tokens = batch_tokens or token_budget(model)
+        self.window = spec.window or window_of(config)
+        self.eos_ids = end_ids(model, tokenizer, spec.stop_tokens)
+        self.addressable = addressable_tokens(model) if kernel == "cuda" else None
+        budget = batch_tokens or token_budget(model)
+        self.batch_tokens = min(budget, self.addressable or budget)
         self._state_argument = state_argument(model)
         accepted = inspect.signature(model.forward).parameters
         self._takes_last = "logits_to_keep" in accepted
@@ -108,10 +115,12 @@ class Engine:
     # Text and ids
 
     def encode(self, text: str, *, chat: bool = False) -> list[int]:
-        """The prompt's ids: inside one user turn if `chat` and the tokenizer has a chat template, and
+        """The prompt's ids: inside one user turn if `chat` and the spec or the tokenizer words one, and
         otherwise plain, with the start token that the tokenizer wants. ReaderError for an empty prompt."""
         if not text.strip():
             raise ReaderError("empty prompt: expected text to read")
+        if chat and self.spec.turn:
+            return self._ids(self.spec.turn[0] + text + self.spec.turn[1])
         if chat and self.tokenizer.chat_template:
             turn = [{"role": "user", "content": text}]
             rendered = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
@@ -140,9 +149,9 @@ class Engine:
             raise ReaderError(
                 f"the tokenizer of {self.spec.name} gives no offsets: a fast one (tokenizer.json) is needed"
             )
-        return [
-            (start, end) for start, end in self._tokens(text, return_offsets_mapping=True)["offset_mapping"]
-        ]
+        return token_spans(
+            lambda piece: self._tokens(piece, return_offsets_mapping=True)["offset_mapping"], text
+        )
 
     def first_ids(self, word: str) -> frozenset[int]:
         """The ids that an answer which is `word` can begin with: the first of the word's, with and without
@@ -198,13 +207,17 @@ class Engine:
 
     def select(self, prefill: Prefill, row: int) -> Prefill:
         """One row by itself, in memory of its own: logits [1, last, vocabulary] and its state, as if it had
-        been read alone. Where the family's state cannot be cut, `again` is set and `decode` reads the row
-        again."""
+        been read alone. Where the family's state cannot be cut, or memory is too short for the copy (which
+        halves the micro-batch), `again` is set and `decode` reads the row again."""
         if not 0 <= row < len(prefill.rows):
             raise IndexError(f"row {row} of a prefill of {len(prefill.rows)}")
         cut = Prefill([prefill.rows[row]], prefill.logits[row : row + 1].clone(), None, -1, again=True)
         if can_select(self.model, prefill.state):
-            return replace(cut, state=select_row(prefill.state, row, self.device), again=False)
+            try:
+                return replace(cut, state=select_row(prefill.state, row, self.device), again=False)
+            except torch.OutOfMemoryError:
+                self._halve(len(prefill.rows), len(prefill.rows[0]))
+                return cut
         if len(prefill.rows) == 1:
             return replace(cut, state=prefill.state, made_by=prefill.made_by, again=prefill.again)
         return cut
@@ -220,11 +233,17 @@ class Engine:
             raise ReaderError(f"decode takes one row, not {len(prefill.rows)}: select one first")
         if max_new_tokens < 1:
             raise ReaderError(f"max_new_tokens is {max_new_tokens}: expected at least 1")
-        state = self._own_state(prefill)
         room = max_new_tokens
         if self.window is not None:
             room = min(room, self.window - len(prefill.rows[0]) + 1)  # the last new token is never read
-        logits, ids = prefill.logits, []
+        try:
+            return self._continue(prefill, room, stop)
+        except torch.OutOfMemoryError:
+            raise self._too_little_memory(len(prefill.rows[0])) from None
+
+    def _continue(self, prefill: Prefill, room: int, stop: Sequence[str]) -> str:
+        state = self._own_state(prefill)
+        logits, ids = prefill.logits, list[int]()
         with self.phase("decode"):
             while True:
                 token = int(logits[0, -1].argmax())
@@ -233,7 +252,7 @@ class Engine:
                     break
                 ids.append(token)
                 text = self.text(ids) if stop else ""
-                if (end := _stop_at(text, stop)) is not None:
+                if (end := stop_at(text, stop)) is not None:
                     return text[:end]
                 if len(ids) == room:
                     break
@@ -244,7 +263,10 @@ class Engine:
 
     def generate(self, ids: Ids, max_new_tokens: int, *, stop: Sequence[str] = ()) -> str:
         """Read one prompt and continue it: `prefill`, then `decode`."""
-        return self.decode(self.prefill([ids]), max_new_tokens, stop=stop)
+        prefill = self._prefill_if_it_fits([ids], 1)
+        if prefill is None:
+            raise self._too_little_memory(len(ids))
+        return self.decode(prefill, max_new_tokens, stop=stop)
 
     def score(self, prompt_ids: Ids, continuation_ids: Ids) -> float:
         """Log-probability (nats) of the continuation after the prompt: one forward, logits of its positions
@@ -306,6 +328,11 @@ class Engine:
     ) -> tuple[torch.Tensor, Any]:
         """One call of the model: float32 logits [rows, last, vocabulary] and the state after the rows.
         `position` is that of a decoded token: some families (Bamba) count from 0 again unless told."""
+        if self.addressable is not None and len(rows) * len(rows[0]) > self.addressable:
+            raise ReaderError(
+                f"{len(rows)} x {len(rows[0])} tokens are more than the {self.addressable} that Mamba-2's CUDA "
+                "kernels can address in one forward: use a method that reads chunks"
+            )
         self._forwards += 1
         options: dict[str, Any] = {} if state is None else {self._state_argument: state}
         if self._takes_last:
@@ -313,7 +340,7 @@ class Engine:
         if self._takes_positions and position is not None:
             options["position_ids"] = torch.tensor([[position]], device=self.device)
         ids = torch.tensor(rows, dtype=torch.long, device=self.device)
-        with _head_reads_last(self.model, 0 if self._takes_last else last):
+        with head_reads_last(self.model, 0 if self._takes_last else last):
             output = self.model(input_ids=ids, use_cache=keep_state, return_dict=True, **options)
         self._meter.cost.calls += 1
         logits = output.logits[:, -last:].float()
@@ -345,43 +372,13 @@ class Engine:
 
     def _halve(self, rows: int, length: int) -> None:
         if rows == 1:
-            raise ReaderError(
-                f"{self.device} has too little memory for one row of {length} tokens: use shorter chunks"
-            )
+            raise self._too_little_memory(length)
         self.batch_tokens = rows // 2 * length
         self._meter.cost.halvings += 1
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-
-def _stop_at(text: str, stop: Sequence[str]) -> int | None:
-    """Where the text ends if one of the stop strings occurs after its first printing character."""
-    first = len(text) - len(text.lstrip())
-    found = [place for place in (text.find(string, first + 1) for string in stop) if place >= 0]
-    return min(found, default=None)
-
-
-@contextmanager
-def _head_reads_last(model: PreTrainedModel, last: int) -> Iterator[None]:
-    """For models that know no `logits_to_keep`: their head sees the last positions only (0: all)."""
-    head = model.get_output_embeddings() if last else None
-    if head is None:
-        yield
-        return
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][:, -last:], *inputs[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def _window(config: Any) -> int | None:
-    """The number of positions, where there is attention over all of them; recurrent readers have no limit."""
-    attends = getattr(config, "num_attention_heads", None)
-    return getattr(config, "max_position_embeddings", None) if attends else None
-
-
-def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    configured: Any = getattr(model.generation_config, "eos_token_id", None)
-    several = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in (*several, tokenizer.eos_token_id) if isinstance(token, int))
+    def _too_little_memory(self, length: int) -> ReaderError:
+        return ReaderError(
+            f"{self.device} has too little memory for one row of {length} tokens: use shorter chunks"
+        )

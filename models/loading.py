@@ -8,24 +8,35 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import huggingface_hub
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging
 
-from models.cpu_mamba import attach
+from models import cpu_mamba, cpu_mamba2, cpu_rglru
 from models.meter import Gauge, resident_gauge
+from models.packaged import weights_file
 from models.specs import ReaderError, ReaderSpec, reader_spec
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 CUDA_KERNELS = ("mamba_ssm", "causal_conv1d")
-CPU_BATCH_TOKENS = 16_384
+HUB_SECONDS = 5  # to answer that it is there; its client alone would try for half a minute
+CPU_BATCH_TOKENS = 6_144  # three rows of a 2,000-token chunk: 8K tokens of context fill it as 128K do
 MOST_BATCH_TOKENS = 120_000  # the longest segment that OPRM's authors read in one forward
+
+Loaded = TypeVar("Loaded")
 
 
 def open_reader(
@@ -69,18 +80,19 @@ def _load_model(spec: ReaderSpec, dtype: torch.dtype | str, trust_remote_code: b
         )
     if spec.needs_remote_code and not trust_remote_code:
         raise ReaderError(
-            f"{spec.name} runs code from its repository: read it, then pass --trust-remote-code"
+            f"{spec.name} runs code from its repository{f' ({spec.note})' if spec.note else ''}: read it, "
+            "then pass --trust-remote-code"
         )
     if not sys.stderr.isatty():
         logging.disable_progress_bar()  # a log keeps every frame of it
-    with _one_line(spec, "model"):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            spec.path,
-            revision=spec.revision or "main",
-            dtype=dtype,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
+
+    def read(source: str, **options: Any) -> Any:
+        return AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True, **options
         )
+
+    with _one_line(spec, "model"):
+        loaded = _read_from(spec.path, spec, read)
     model, report = loaded
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
@@ -93,15 +105,48 @@ def _load_model(spec: ReaderSpec, dtype: torch.dtype | str, trust_remote_code: b
 def load_tokenizer(spec: ReaderSpec, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The reader's tokenizer alone, to count with before weights are read; ReaderError if it is missing."""
     source = spec.tokenizer or spec.path
-    revision = spec.revision if source == spec.path else None
+
+    def read(source: str, **options: Any) -> PreTrainedTokenizerBase:
+        if spec.packaged:
+            # AutoTokenizer reads the whole file with a slow reader first, only to learn the model's family
+            return PreTrainedTokenizerFast.from_pretrained(source, **options)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, **options)
+        if len(tokenizer) == len(tokenizer.get_added_vocab()):
+            # some families get a tokenizer of special tokens alone, without a word, where the files are missing
+            raise ReaderError(f"no tokenizer in {source}: expected tokenizer.json")
+        return tokenizer
+
     with _one_line(spec, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=revision or "main", trust_remote_code=trust_remote_code
-        )
-    if len(tokenizer) == len(tokenizer.get_added_vocab()):
-        # some families get a tokenizer of special tokens alone, without a word, where the files are missing
-        raise ReaderError(f"no tokenizer in {source}: expected tokenizer.json")
+        tokenizer = _read_from(source, spec, read)
+    _check_no_answer(tokenizer, spec)
     return tokenizer
+
+
+def _read_from(source: str, spec: ReaderSpec, read: Callable[..., Loaded]) -> Loaded:
+    """`read` from an installed package, a folder, the hub's cache, or at last the hub itself, which is asked
+    first whether it is there."""
+    if spec.packaged:
+        file = weights_file(spec)
+        return read(str(file.parent), gguf_file=file.name)
+    revision = (spec.revision if source == spec.path else None) or "main"
+    if Path(source).is_dir():
+        return read(source, revision=revision)
+    try:
+        return read(source, revision=revision, local_files_only=True)
+    except Exception:  # whatever the cache lacks: if it is more than that, the second try says so
+        huggingface_hub.HfApi().model_info(source, revision=revision, timeout=HUB_SECONDS)
+    return read(source, revision=revision)
+
+
+def _check_no_answer(tokenizer: PreTrainedTokenizerBase, spec: ReaderSpec) -> None:
+    """The ids that OPRM's authors published for the no-answer word are this tokenizer's, or it is another."""
+    spellings = (spec.no_answer, " " + spec.no_answer)
+    ids = {tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in spellings}
+    if not set(spec.no_answer_ids) <= ids:
+        raise ReaderError(
+            f"the tokenizer of {spec.name} spells {spec.no_answer!r} {sorted(ids)}, where OPRM's authors publish "
+            f"{sorted(spec.no_answer_ids)}: expected their tokenizer (see no_answer_ids in models/specs.py)"
+        )
 
 
 @contextmanager
@@ -110,11 +155,13 @@ def _one_line(spec: ReaderSpec, part: str) -> Iterator[None]:
     enough."""
     try:
         yield
+    except ReaderError:
+        raise
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "trust_remote_code" in str(error):
             reason = "it needs code from its repository: read it, then pass --trust-remote-code"
-        elif not Path(spec.path).is_dir():
+        elif not spec.packaged and not Path(spec.path).is_dir():
             reason += " (not a folder here; from the hub it needs a network or a filled cache)"
         raise ReaderError(f"cannot load the {part} of {spec.path}: {reason}") from error
 
@@ -122,7 +169,8 @@ def _one_line(spec: ReaderSpec, part: str) -> Iterator[None]:
 def _kernel(model: PreTrainedModel, place: torch.device, allow_slow: bool) -> str:
     """The Mamba scan that will run; attaches ours on a CPU."""
     if place.type == "cpu":
-        return "numba" if attach(model) else "torch"
+        attached = cpu_mamba.attach(model) + cpu_mamba2.attach(model) + cpu_rglru.attach(model)
+        return "numba" if attached else "torch"
     if not any(hasattr(module, "A_log") and hasattr(module, "D") for module in model.modules()):
         return "torch"
     missing = [package for package in CUDA_KERNELS if not _imports(package)]

@@ -191,9 +191,12 @@ def compiled() -> SimpleNamespace:
     )
 
 
-def build(function: Callable, axes: str, settings: tuple[types.Type, ...] = ()) -> Callable:
-    """Compile for a share, settings and arrays of so many axes; from disk where this was done before."""
-    arrays = (types.Array(types.float32, int(count), "A") for count in axes)
+def build(
+    function: Callable, axes: str, settings: tuple[types.Type, ...] = (), *, layout: str = "A"
+) -> Callable:
+    """Compile for a share, settings and arrays of so many axes (layout "A": any strides, "C": contiguous);
+    from disk where this was done before."""
+    arrays = (types.Array(types.float32, int(count), layout) for count in axes)
     signature = types.void(types.intp, types.intp, types.intp, *settings, *arrays)
     # Numba's cache watches this file alone; the arithmetic it is built on goes into the name it files under.
     function.__qualname__ = f"{function.__name__}_{crc32(Path(vector_math.__file__).read_bytes()):08x}"

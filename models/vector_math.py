@@ -141,15 +141,32 @@ def exp2(typing_context, value):
         low, high = constant(-126.0), constant(126.0)
         x = builder.select(builder.fcmp_ordered("<", x, low), low, x)
         x = builder.select(builder.fcmp_ordered(">", x, high), high, x)
-        shifted = builder.fadd(x, constant(ROUNDING))
-        fraction = builder.fsub(x, builder.fsub(shifted, constant(ROUNDING)))
-        series = constant(EXP2_TERMS[-1])
-        for term in (*EXP2_TERMS[-2::-1], 1.0):
-            series = builder.fadd(builder.fmul(series, fraction, FLAGS), constant(term), FLAGS)
-        exponent = builder.shl(builder.bitcast(shifted, INTEGERS), ir.Constant(INTEGERS, [23] * LANES))
-        return builder.bitcast(builder.add(builder.bitcast(series, INTEGERS), exponent), VECTOR)
+        return power(builder, x)
 
     return lanes(value), generate
+
+
+@operation
+def decay2(typing_context, value):
+    """`exp2` for x that is not positive: one comparison less."""
+
+    def generate(context, builder, signature, arguments):
+        (x,) = arguments
+        low = constant(-126.0)
+        return power(builder, builder.select(builder.fcmp_ordered("<", x, low), low, x))
+
+    return lanes(value), generate
+
+
+def power(builder, x):
+    """2^x for |x| <= 126."""
+    shifted = builder.fadd(x, constant(ROUNDING))
+    fraction = builder.fsub(x, builder.fsub(shifted, constant(ROUNDING)))
+    series = constant(EXP2_TERMS[-1])
+    for term in (*EXP2_TERMS[-2::-1], 1.0):
+        series = builder.fadd(builder.fmul(series, fraction, flags=FLAGS), constant(term), flags=FLAGS)
+    exponent = builder.shl(builder.bitcast(shifted, INTEGERS), ir.Constant(INTEGERS, [23] * LANES))
+    return builder.bitcast(builder.add(builder.bitcast(series, INTEGERS), exponent), VECTOR)
 
 
 @operation

@@ -1,5 +1,5 @@
-"""From a run folder to a report: statistics, tables, pictures. Imports no torch, and numpy only when a report
-is made.
+"""From a run folder to a report: statistics, tables, pictures, one page. Imports no torch, and numpy only when a
+report is made.
 
 Exercised by ``python -m reports RUN_DIR``.
 """

@@ -7,24 +7,24 @@ family. Exercised by ``python -m reports RUN_DIR``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from comparison.records import canonical_digest
 from reports import statistics
-from reports.collect import Run
+from reports.collect import ALL, MACRO, Column, Run
 from reports.statistics import FEW_CLUSTERS, Difference, Estimate
 
-MACRO = "macro"
-ALL = "all"
 CONFIRMATORY = "confirmatory"
 EXPLORATORY = "exploratory"
 CONTROL = "control"
 SIGNIFICANT = 0.05
 
 Place = tuple[str, str, str]
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -70,20 +70,23 @@ class Contrast:
 @dataclass(frozen=True)
 class Analysis:
     """All results of a run by (method, task, bucket); `leaders[task]` holds the best method, then those whose
-    paired interval to it includes zero; `family_sizes` the m of each correction."""
+    paired interval to it includes zero; `family_sizes` the m of each correction; `margin` (0 to 1) how much
+    worse than the baseline counts as no worse, where that was asked for."""
 
     results: dict[Place, Estimate]
     contrasts: dict[Place, Contrast]
     leaders: dict[str, tuple[str, ...]]
     family_sizes: dict[str, int]
+    margin: float | None = None
 
 
-def analyse(run: Run) -> Analysis:
-    """Compute everything that the tables print."""
+def analyse(run: Run, margin: float | None = None) -> Analysis:
+    """Compute everything that the tables print; with a `margin` (0 to 1), also which methods are no worse
+    than the baseline by more than it."""
     results = _results(run)
-    contrasts, sizes = _adjust(_contrasts(run))
+    contrasts, sizes = adjust(_contrasts(run))
     names = [task.name for task in run.tasks] + [MACRO]
-    return Analysis(results, contrasts, {name: _leaders(run, name, results) for name in names}, sizes)
+    return Analysis(results, contrasts, {name: _leaders(run, name, results) for name in names}, sizes, margin)
 
 
 def task_names(run: Run, task: str) -> tuple[str, ...]:
@@ -92,14 +95,20 @@ def task_names(run: Run, task: str) -> tuple[str, ...]:
 
 
 def pair(run: Run, first: str, second: str, tasks: Sequence[str]) -> Pairs | None:
-    """Pair two methods by example id over `tasks`; None where one of the tasks has no example that both
-    answered.
+    """Pair two methods of a run by example id over `tasks`; see `pair_columns`."""
+    return pair_columns(
+        [run.columns.get((first, task)) for task in tasks],
+        [run.columns.get((second, task)) for task in tasks],
+    )
+
+
+def pair_columns(firsts: Sequence[Column | None], seconds: Sequence[Column | None]) -> Pairs | None:
+    """Pair columns of the same tasks by example id; None where one of the tasks has no example in both.
 
     A mean over fewer tasks than the others' would not be comparable with them, so none is given.
     """
     pieces = []
-    for number, task in enumerate(tasks):
-        one, two = run.columns.get((first, task)), run.columns.get((second, task))
+    for number, (one, two) in enumerate(zip(firsts, seconds, strict=True)):
         shared = [example for example in one.ids if example in two.places] if one and two else []
         if not (one and two and shared):
             return None
@@ -159,8 +168,9 @@ def _p_value(run: Run, pairs: Pairs, method: str, task: str) -> float:
     return statistics.sign_flip(pairs.first - pairs.second, pairs.clusters, pairs.tasks, seed=seed)
 
 
-def _adjust(contrasts: dict[Place, Contrast]) -> tuple[dict[Place, Contrast], dict[str, int]]:
-    sizes = {}
+def adjust(contrasts: Mapping[Key, Contrast]) -> tuple[dict[Key, Contrast], dict[str, int]]:
+    """The contrasts with their adjusted p-values, family by family, and the size m of each family."""
+    contrasts, sizes = dict(contrasts), {}
     for family, correct in ((CONFIRMATORY, statistics.holm), (EXPLORATORY, statistics.benjamini_hochberg)):
         places = [place for place, contrast in contrasts.items() if contrast.family == family]
         sizes[family] = len(places)

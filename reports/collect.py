@@ -23,6 +23,9 @@ from comparison.records import Record, RecordError, canonical_digest, read_lines
 Span = tuple[int, int]
 
 BUCKET_TAGS = ("facts", "length", "hops")
+MACRO = "macro"
+ALL = "all"
+FAILURES = ("zero", "exclude")
 
 
 class ReportError(ValueError):
@@ -50,10 +53,22 @@ class TaskInfo:
 
 
 @dataclass(frozen=True)
+class ExampleInfo:
+    """What a run folder keeps of an example: `evidence` holds the gold spans in the context (characters) and
+    `around` for each of them the text about it; `digest` stands for the context."""
+
+    question: str
+    answers: tuple[str, ...]
+    evidence: tuple[Span, ...]
+    around: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
 class Column:
     """The scored answers of one method on one task: ids [n], scores 0 to 1 [n], clusters [n], buckets [n].
 
-    A failed answer is in it with score 0; an example that the method is not defined for is not.
+    Which answers count is `Run.scores`: an example that the method is not defined for never does.
     """
 
     ids: tuple[str, ...]
@@ -72,16 +87,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder. `records[method, task]` maps an example's id to its current record; `evidence[task]` an
-    example's id to its gold spans; `notes` says what was left out while reading."""
+    """One run folder. `records[method, task]` maps an example's id to its current record; `examples[task]` an
+    example's id to what was asked; `notes` says what was left out while reading; `failures` whether a failed
+    answer scores "zero" or is left out ("exclude")."""
 
     folder: Path
     info: Mapping[str, Any]
     methods: tuple[MethodInfo, ...]
     tasks: tuple[TaskInfo, ...]
     records: Mapping[tuple[str, str], Mapping[str, Record]]
-    evidence: Mapping[str, Mapping[str, tuple[Span, ...]]]
+    examples: Mapping[str, Mapping[str, ExampleInfo]]
     notes: tuple[str, ...] = ()
+    failures: str = "zero"
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -111,10 +128,23 @@ class Run:
     def answers(self, method: str, task: str) -> Mapping[str, Record]:
         return self.records.get((method, task), {})
 
+    def scores(self, record: Record) -> bool:
+        """Whether an answer counts in the means: all but the undefined ones, and the failed ones as asked."""
+        return record.error is None or (record.failed and self.failures == "zero")
+
+    @cached_property
+    def evidence(self) -> dict[str, dict[str, tuple[Span, ...]]]:
+        """Gold spans by task and example; examples without any are left out, as nothing can be recalled
+        there."""
+        return {
+            task: {name: one.evidence for name, one in examples.items() if one.evidence}
+            for task, examples in self.examples.items()
+        }
+
     @cached_property
     def columns(self) -> dict[tuple[str, str], Column]:
         """One column for every method and task that has scored answers."""
-        return {place: column for place, rows in self.records.items() if (column := _column(rows)).size}
+        return {place: column for place, rows in self.records.items() if (column := _column(self, rows)).size}
 
     @cached_property
     def buckets(self) -> dict[str, tuple[str, ...]]:
@@ -131,9 +161,11 @@ class Run:
         return {task.name: _bucket_name(self, task.name) for task in self.tasks}
 
 
-def read_run(run_dir: Path | str) -> Run:
+def read_run(run_dir: Path | str, failures: str = "zero") -> Run:
     """Read a run folder. Raises `ReportError` (one line) where it is missing, malformed or still without
     records."""
+    if failures not in FAILURES:
+        raise ReportError(f"failures is {failures!r}, expected one of {', '.join(FAILURES)}")
     folder = Path(run_dir)
     info = _run_json(folder)
     try:
@@ -144,11 +176,16 @@ def read_run(run_dir: Path | str) -> Run:
         raise ReportError(
             f"{folder / 'run.json'} is malformed: {_why(problem)}; make the run again"
         ) from problem
+    if any(task.name == MACRO for task in tasks):
+        raise ReportError(
+            f"{folder} has a task called {MACRO!r}, which is the name of the mean over tasks: name its "
+            "benchmark (LABEL=SPEC) and run it again"
+        )
     records, unplanned = _sorted_records(folder, methods, tasks)
     if not records:
         raise ReportError(f"{folder} has no records yet: run the comparison first, then make its report")
     notes = _torn_lines(folder) + unplanned
-    return Run(folder, info, methods, tasks, records, _evidence(folder, tasks), tuple(notes))
+    return Run(folder, info, methods, tasks, records, _examples(folder, tasks), tuple(notes), failures)
 
 
 def bucket_order(bucket: str) -> tuple[float, str]:
@@ -250,27 +287,38 @@ def _torn_lines(folder: Path) -> list[str]:
     return notes
 
 
-def _evidence(folder: Path, tasks: tuple[TaskInfo, ...]) -> dict[str, dict[str, tuple[Span, ...]]]:
-    """Gold spans by task and example; examples without any are left out, as nothing can be recalled there."""
-    evidence: dict[str, dict[str, tuple[Span, ...]]] = {}
+def _examples(folder: Path, tasks: tuple[TaskInfo, ...]) -> dict[str, dict[str, ExampleInfo]]:
+    """What was asked, by task and example; a task without such a file (an old folder) has no entry."""
+    examples: dict[str, dict[str, ExampleInfo]] = {}
     for task in tasks:
         path = folder / "examples" / f"{task_file(task.name)}.jsonl"
         if not path.is_file():
             continue
         try:
-            lines = read_lines(path)
-            spans = {
-                str(row["id"]): tuple((int(s), int(e)) for s, e in row["evidence"] or ()) for row in lines
-            }
+            examples[task.name] = {str(row["id"]): _example(row) for row in read_lines(path)}
         except (RecordError, KeyError, TypeError, ValueError) as problem:
             raise ReportError(f"{path} is malformed: {_why(problem)}; make the run again") from problem
-        evidence[task.name] = {example: gold for example, gold in spans.items() if gold}
-    return evidence
+    return examples
 
 
-def _column(rows: Mapping[str, Record]) -> Column:
-    scored = {example: record for example, record in rows.items() if record.error is None or record.failed}
+def _example(row: Mapping[str, Any]) -> ExampleInfo:
+    return ExampleInfo(
+        evidence=tuple((int(start), int(end)) for start, end in row["evidence"] or ()),
+        question=str(row["question"]),
+        answers=tuple(str(answer) for answer in row["answers"]),
+        around=tuple(str(text) for text in row.get("around") or ()),
+        digest=str(row.get("digest", "")),
+    )
+
+
+def _column(run: Run, rows: Mapping[str, Record]) -> Column:
+    scored = {example: record for example, record in rows.items() if run.scores(record)}
     for example, record in scored.items():
+        if record.bucket == ALL:
+            raise ReportError(
+                f"task {record.task} has a bucket called {ALL!r}, which stands for all of a task's buckets: "
+                "give the bucket another name and run it again"
+            )
         if not (isinstance(record.score, int | float) and 0.0 <= record.score <= 1.0):
             raise ReportError(
                 f"record of {record.method}, {record.task}, {example}: score {record.score!r} is not 0-1"

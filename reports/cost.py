@@ -91,7 +91,7 @@ def _cost_row(run: Run, method: str, task: str) -> CostRow | None:
     answers = _answers(run, method, task)
     if not answers:
         return None
-    warm = np.array([seconds for record in answers.values() if (seconds := _warm_seconds(record))])
+    warm = np.array([seconds for record in answers.values() if (seconds := warm_seconds(record))])
     costs = [record.cost for record in answers.values()]
     return CostRow(
         method=method,
@@ -123,19 +123,24 @@ def _answers(run: Run, method: str, task: str) -> dict[tuple[str, str], Record]:
     }
 
 
+def time_ratio(new: Run, old: Run, method: str) -> Estimate | None:
+    """A method's seconds in one run over those in another, on the same questions."""
+    return _ratio(_answers(new, method, ALL), _answers(old, method, ALL))
+
+
 def _ratio(
     answers: Mapping[tuple[str, str], Record], base: Mapping[tuple[str, str], Record]
 ) -> Estimate | None:
     ratios, clusters = [], []
     for place, record in answers.items():
-        own, other = _warm_seconds(record), _warm_seconds(base[place]) if place in base else 0.0
+        own, other = warm_seconds(record), warm_seconds(base[place]) if place in base else 0.0
         if own and other:
             ratios.append(own / other)
             clusters.append(record.cluster or place[1])
     return statistics.log_ratio_interval(ratios, clusters) if ratios else None
 
 
-def _warm_seconds(record: Record) -> float:
+def warm_seconds(record: Record) -> float:
     """Wall time of a warm answer, 0 where there is none."""
     return 0.0 if record.cold else float(record.cost.get("seconds", {}).get("total", 0.0))
 

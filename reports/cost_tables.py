@@ -19,6 +19,7 @@ from reports.tables import NOTHING, Cell, Row, Table, code, memory, number, poin
 
 MOST_ERRORS = 5
 ERROR_LENGTH = 160
+FAILED = {"zero": "scores zero", "exclude": "left out of the mean and of the pairs (--failures exclude)"}
 
 
 def cost_table(run: Run, analysis: Analysis, rows: Mapping[tuple[str, str], CostRow]) -> Table:
@@ -68,7 +69,8 @@ def failure_table(run: Run, analysis: Analysis) -> Table:
         for method in run.methods
     ]
     reading = (
-        "Missing: not asked yet. Failed: scores zero, and is tried again when the same command runs again. "
+        f"Missing: not asked yet. Failed: {FAILED[run.failures]}, and is tried again when the same command runs "
+        "again. "
         "Undefined: the method has no answer there by definition, and the question is left out of its mean "
         "and of its pairs. Pairs hold only the questions that both methods have answered."
     )

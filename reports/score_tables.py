@@ -20,11 +20,12 @@ from reports.analysis import (
     SIGNIFICANT,
     Analysis,
     Contrast,
+    Place,
     task_names,
 )
 from reports.collect import MethodInfo, Run
 from reports.signature import signature
-from reports.statistics import FEW_CLUSTERS, Estimate
+from reports.statistics import FEW_CLUSTERS, Estimate, lowest
 from reports.tables import NOTHING, Cell, Row, Table, code, interval, number, p_value, points
 
 NO_WIDTH = 1e-12
@@ -141,7 +142,8 @@ def _score(analysis: Analysis, method: str, task: str) -> Cell:
     contrast, arrow = analysis.contrasts.get((method, task, ALL)), ""
     if contrast and contrast.significant and estimate.clusters >= FEW_CLUSTERS:
         arrow = "▲" if contrast.difference.estimate.mean > 0 else "▼"
-    return Cell(mean_text(estimate), strong=method in analysis.leaders[task], after=arrow)
+    leads = method in analysis.leaders[task]
+    return Cell(mean_text(estimate), strong=leads, after=arrow, about=(method, task, ALL))
 
 
 def _heading(analysis: Analysis, task: str, bucket: str) -> Cell:
@@ -189,8 +191,7 @@ def _without_macro(run: Run, analysis: Analysis) -> list[str]:
 
 
 def _paired_table(run: Run, analysis: Analysis, title: str, names: Sequence[str], adjustment: str) -> Table:
-    header = ["method", "task", "n", "clusters", f"Δ from {run.baseline}", "95 % interval", "p", "p adjusted"]
-    header += ["r", "d", "win / tie / loss", "detectable Δ"]
+    header = contrast_header(f"Δ from {run.baseline}", analysis.margin)
     places = [(method, name) for name in names for method in run.methods]
     found = [
         (method, name, contrast)
@@ -198,7 +199,12 @@ def _paired_table(run: Run, analysis: Analysis, title: str, names: Sequence[str]
         if (contrast := analysis.contrasts.get((method.label, name, ALL)))
     ]
     rows: list[Row] = [
-        [method_cell(run, method), Cell(name, code=name != MACRO), *_contrast_cells(contrast)]
+        [
+            method_cell(run, method),
+            Cell(name, code=name != MACRO),
+            *contrast_cells(contrast, about=(method.label, name, ALL)),
+            *([] if analysis.margin is None else [no_worse_text(contrast, analysis.margin)]),
+        ]
         for method, name, contrast in found
     ]
     reading = (
@@ -209,7 +215,8 @@ def _paired_table(run: Run, analysis: Analysis, title: str, names: Sequence[str]
     )
     controls = ["Controls are in no family: their p is not adjusted and supports no claim."]
     controls = controls if any(contrast.family == CONTROL for *_, contrast in found) else []
-    notes = [" ".join([reading, *controls, *_difference_notes(contrast for *_, contrast in found)])]
+    margin = [] if analysis.margin is None else [margin_note(run.baseline, analysis.margin)]
+    notes = [" ".join([reading, *margin, *controls, *_difference_notes(one for *_, one in found)])]
     line = signature(run, analysis, _tasks(run, names), tested=True)
     return Table(title, header, rows, line, notes, names=2)
 
@@ -220,12 +227,42 @@ def _difference_notes(contrasts: Iterable[Contrast]) -> list[str]:
     return [CONSTANT, *few_note(estimates)] if flat else few_note(estimates)
 
 
-def _contrast_cells(contrast: Contrast) -> list[str]:
+def contrast_header(delta: str, margin: float | None) -> list[str]:
+    """The columns of a table of differences, the first two holding names."""
+    header = ["method", "task", "n", "clusters", delta, "95 % interval", "p", "p adjusted", "r", "d"]
+    header += ["win / tie / loss", "detectable Δ"]
+    return header if margin is None else [*header, f"no worse by {100 * margin:g}"]
+
+
+def no_worse(contrast: Contrast, margin: float) -> bool | None:
+    """Whether a method is shown to be no worse than the baseline by more than a margin (0 to 1); None for
+    controls and for fewer than 20 clusters."""
+    if contrast.family == CONTROL or contrast.few:
+        return None
+    return lowest(contrast.difference) > -margin
+
+
+def no_worse_text(contrast: Contrast, margin: float) -> str:
+    """`no_worse` as a cell: "not shown" is not "worse"."""
+    return {None: NOTHING, True: "yes", False: "not shown"}[no_worse(contrast, margin)]
+
+
+def margin_note(reference: str, margin: float) -> str:
+    """How to read the column of `no_worse_text`."""
+    return (
+        f"No worse by {100 * margin:g} (non-inferiority; the margin was given with --margin): yes where the "
+        f"interval's lower end lies above {points(-margin)}, so that the method is at most that much worse than "
+        f"{code(reference)}; each method is judged by itself, without a correction for their number."
+    )
+
+
+def contrast_cells(contrast: Contrast, about: Place) -> list[Cell | str]:
+    """The cells of one row after its two names, without the margin's."""
     difference, estimate = contrast.difference, contrast.difference.estimate
     return [
         str(estimate.n),
         str(estimate.clusters),
-        _delta_text(estimate),
+        Cell(_delta_text(estimate), about=about),
         interval(estimate.low, estimate.high, signed=True),
         p_value(contrast.p),
         p_value(contrast.p_adjusted),
@@ -243,13 +280,18 @@ def _delta_text(estimate: Estimate) -> str:
 
 def _bucket_scores(run: Run, analysis: Analysis, title: str, places: Sequence[tuple[str, str]]) -> Table:
     rows: list[Row] = [
-        [method_cell(run, method), *(mean_text(one) if one else NOTHING for one in row)]
+        [method_cell(run, method), *(_bucket_cell(analysis, (method.label, *place)) for place in places)]
         for method in run.methods
-        if any(row := [analysis.results.get((method.label, *place)) for place in places])
+        if any((method.label, *place) in analysis.results for place in places)
     ]
     shown = [one for (_, *place), one in analysis.results.items() if tuple(place) in places]
     header: Row = ["method", *(_heading(analysis, *place) for place in places)]
     return Table(title, header, rows, signature(run, analysis, [places[0][0]]), few_note(shown))
+
+
+def _bucket_cell(analysis: Analysis, place: Place) -> Cell:
+    estimate = analysis.results.get(place)
+    return Cell(mean_text(estimate), about=place) if estimate else Cell(NOTHING)
 
 
 def _bucket_differences(run: Run, analysis: Analysis, title: str, places: Sequence[tuple[str, str]]) -> Table:

@@ -31,7 +31,9 @@ def signature(run: Run, analysis: Analysis, tasks: Sequence[str], *, tested: boo
             f"Holm m={analysis.family_sizes[CONFIRMATORY]}",
             f"Benjamini-Hochberg m={analysis.family_sizes[EXPLORATORY]}",
         ]
-    parts += ["failures score zero", _code_part(run), _device_part(run)]
+        parts += [f"margin {100 * analysis.margin:g}"] if analysis.margin is not None else []
+    failures = "score zero" if run.failures == "zero" else "excluded"
+    parts += [f"failures {failures}", _code_part(run), _device_part(run)]
     return code(" · ".join(parts))
 
 

@@ -129,6 +129,20 @@ def difference(
     )
 
 
+def lowest(found: Difference) -> float:
+    """The lower end of a difference for a claim of non-inferiority; nan with one cluster.
+
+    It is that of the interval, except where all differences are the same, d: the t interval then has no
+    width, and the bound is (1 - w) d - w, as if the share w of others that G clusters can hide (Wilson's
+    upper end for none seen in G) were all as bad as can be, -1.
+    """
+    estimate = found.estimate
+    if estimate.clusters < 2 or estimate.se > _NO_SPREAD:
+        return estimate.low
+    hidden = wilson(0, estimate.clusters)[1]
+    return (1.0 - hidden) * estimate.mean - hidden
+
+
 def sign_flip(
     deltas: ArrayLike, labels: Labels, tasks: Labels | None = None, *, seed: int, draws: int = DRAWS
 ) -> float:

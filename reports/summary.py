@@ -161,5 +161,6 @@ def _missing(run: Run) -> str:
             "change."
         )
     if failed:
-        sentences.append(f"{failed} answers failed and score zero.")
+        fate = "score zero" if run.failures == "zero" else "are left out of every mean and pair"
+        sentences.append(f"{failed} answers failed and {fate}.")
     return " ".join(sentences)

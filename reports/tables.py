@@ -21,12 +21,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True)
 class Cell:
-    """`text` as shown; `code` for names, `strong` for the leaders, `after` for marks that are never bold."""
+    """`text` as shown; `code` for names, `strong` for the leaders, `after` for marks that are never bold;
+    `about` names the method, task and bucket whose answers a number sums up."""
 
     text: str
     code: bool = False
     strong: bool = False
     after: str = ""
+    about: tuple[str, str, str] | None = None
 
 
 Row = Sequence[Cell | str]

@@ -2,7 +2,7 @@
 
 Listing imports none of them. A ranker is an option of a method (``rag:retriever=bm25(variant=okapi),k=3``),
 so its SPEC is the nested form, ``name`` or ``name(key=value,...)``.
-Exercised by ``pytest tests/retrievers/test_registry.py``.
+Exercised by ``pytest tests/retrievers/test_ranker_names.py``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,22 @@ class Entry(NamedTuple):
 
 BUILT_IN: dict[str, Entry] = {
     "bm25": Entry("retrievers.bm25:BM25", "words shared with the question, weighed by rarity (rank_bm25)"),
+    "dense": Entry(
+        "retrievers.dense:Dense", "vectors by any encoder: encoder=minilm, gte-modernbert, hub id, folder"
+    ),
+    "dragon": Entry("retrievers.dense:Dragon", "vectors by Dragon+ (two towers; weights for research only)"),
+    "dragon-roberta": Entry(
+        "retrievers.dense:DragonRoberta", "vectors by Dragon's RoBERTa towers (the same)"
+    ),
+    "hybrid": Entry("retrievers.fusion:Hybrid", "reciprocal rank fusion of several: retrievers=bm25;dense"),
+    "cross_encoder": Entry(
+        "retrievers.cross_encoder:CrossEncoderRanker", "question and window read together"
+    ),
+    "query_likelihood": Entry(
+        "retrievers.query_likelihood:QueryLikelihood",
+        "how likely the reader finds the question after the chunk",
+    ),
+    "prp": Entry("retrievers.pairwise:PRP", "the reader compares chunks in pairs, both orders"),
 }
 
 
@@ -111,23 +127,28 @@ def build(spec: str | Ranker, engine: Engine) -> Ranker:
     return factory(engine, **options)
 
 
-def _parts(options: str) -> list[str]:
-    """Cut at the commas outside of parentheses."""
+def _parts(options: str, separator: str = ",") -> list[str]:
+    """Cut at the separators outside of parentheses."""
     parts, depth = [""], 0
     for character in options:
         depth += (character == "(") - (character == ")")
-        if character == "," and depth == 0:
+        if character == separator and depth == 0:
             parts.append("")
         else:
             parts[-1] += character
-    return [part for part in parts if part.strip()]
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _typed(key: str, text: str, default: object) -> object:
-    """`text` as a value of the default's type."""
+    """`text` as a value of the default's type; a default of None stands for a whole number."""
     try:
         if isinstance(default, bool):
             return {"true": True, "false": False}[text.lower()]
+        if isinstance(default, tuple):
+            return tuple(_parts(text, ";"))
+        if default is None:
+            return None if text.lower() == "none" else int(text)
         return type(default)(text) if isinstance(default, int | float) else text
     except (KeyError, ValueError):
-        raise ValueError(f"{key}={text}: expected a value like {default}") from None
+        expected = "a whole number or none" if default is None else f"a value like {default}"
+        raise ValueError(f"{key}={text}: expected {expected}") from None

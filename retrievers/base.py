@@ -1,7 +1,8 @@
 """The contract of a ranker: a question and chunks in, an order of chunks out.
 
 A ranker is built by ``factory(engine, **options)``; every option has a default, whose type is the option's
-type. Every ranker sorts by `rank`, so that ties fall the same way in all of them. Torch-free.
+type (None: a whole number or none; a tuple: a list with ``;``). Every ranker sorts by `rank`, so that ties fall
+the same way in all of them. Torch-free.
 Exercised by ``pytest tests/retrievers``.
 """
 
@@ -37,3 +38,8 @@ def rank(scores: Sequence[float]) -> list[int]:
     if any(math.isnan(score) for score in scores):
         raise ValueError("a ranker returned a score that is not a number: expected one finite score a chunk")
     return sorted(range(len(scores)), key=lambda position: -scores[position])
+
+
+def tied(scores: Sequence[float]) -> bool:
+    """Whether the best score is shared."""
+    return scores.count(max(scores, default=0.0)) > 1

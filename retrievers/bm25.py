@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import rank_bm25
 
-from retrievers.base import Ranking, rank
+from retrievers.base import Ranking, rank, tied
 from retrievers.chunking import Chunk
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class BM25:
         if any(word in known for word in query):
             scores = [float(score) for score in self.formula(documents).get_scores(query)]
         # BM25Plus gives every chunk a constant, so a match shows in the words and not in the scores.
-        flags = {"fallback": not any(scores), "tie": scores.count(max(scores, default=0.0)) > 1}
+        flags = {"fallback": not any(scores), "tie": tied(scores)}
         return Ranking(rank(scores), scores, flags)
 
 

@@ -11,6 +11,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 Boundary = Literal["token", "sentence"]
@@ -86,6 +87,42 @@ def join(context: str, chunks: Sequence[Chunk]) -> tuple[str, tuple[Span, ...]]:
         else:
             spans.append((chunk.start, chunk.end))
     return "\n\n".join(context[start:end] for start, end in spans), tuple(spans)
+
+
+def windows(text: str, offsets: Sequence[Span], size: int) -> list[Chunk]:
+    """Windows of at most `size` tokens that cover `text`, each beginning half a window after the one before;
+    the last ends where the text does and is no shorter than the others. None for a text without tokens.
+
+    For models that read less than a chunk. They are cut at white space where it lies close enough together,
+    and between any two tokens where it does not (a script without blanks). ValueError for a size below 2."""
+    if size < 2:
+        raise ValueError(f"windows of {size} tokens are too small: expected at least 2")
+    places = cut_places(text, offsets)
+    cuts = [cut for cut, place in places.items() if _between_words(text, place)]
+    if any(right - left > size // 2 for left, right in pairwise(cuts)):
+        cuts = list(places)
+    found: list[Chunk] = []
+    first, last = 0, 0
+    while last < len(offsets):
+        last = _reach(cuts, first, size)
+        if last == len(offsets):
+            first = min(cuts[bisect_left(cuts, max(last - size, 0))], cuts[-2])
+        start, end = places[first], places[last]
+        if not found or end > found[-1].end:  # half a window on may be inside a character of several tokens
+            found.append(Chunk(start, end, text[start:end], last - first))
+        first = _reach(cuts, first, size // 2)
+    return found
+
+
+def _reach(cuts: Sequence[int], first: int, tokens: int) -> int:
+    """The last cut within `tokens` after `first`, or the next one where what lies between is longer."""
+    return max(
+        cuts[bisect_right(cuts, first + tokens) - 1], cuts[min(bisect_right(cuts, first), len(cuts) - 1)]
+    )
+
+
+def _between_words(text: str, place: int) -> bool:
+    return place in (0, len(text)) or text[place].isspace() or text[place - 1].isspace()
 
 
 def _next_range(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from comparison_fakes import FakeEngine
+from comparison_fakes import FakeEngine, count_words
 
-from comparison.folder import FolderError, extend
+from comparison.folder import FolderError, check_folder, extend
+from comparison.grid import load_tasks
+from comparison.plan import make_plan
 from comparison.records import read_records
+from comparison.run import known_settings
 
 
 def run_json(tmp_path):
@@ -131,6 +134,28 @@ def test_every_setting_that_changes_answers_is_compared(run, tmp_path, path, fie
     place[path[-1]] = "another"
     with pytest.raises(FolderError, match=f"made with {field}"):
         extend(old, new)
+
+
+def test_what_is_known_before_the_reader_is_loaded_is_checked_before(run, tmp_path):
+    run("Last")
+    given = {"model": "fake/reader", "method": ["comparison_fakes:Last"], "baseline": "comparison_fakes:Last"}
+    given |= {"benchmark": ["comparison_fakes:words"], "out": str(tmp_path / "run")}
+
+    def check(**changed):
+        plan = make_plan(given | changed)
+        check_folder(plan.out, known_settings(plan, load_tasks(plan, count_words)))
+
+    check()
+    check(out=str(tmp_path / "new"), seed=5)
+    for changed, field in (
+        ({"seed": 1}, "seed 0"),
+        ({"device": "cuda"}, "device 'cpu'"),
+        ({"dtype": "float16"}, "dtype 'float32'"),
+        ({"limit": 2}, "--limit none"),
+        ({"benchmark": ["comparison_fakes:words:n=7"]}, "benchmark of task words"),
+    ):
+        with pytest.raises(FolderError, match=field):
+            check(**changed)
 
 
 def test_the_place_of_a_local_reader_may_change(run, tmp_path):

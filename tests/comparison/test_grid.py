@@ -9,9 +9,10 @@ from comparison_fakes import count_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.base import Example
+from benchmarks.base import Example, Outline, Task, TaskSet
 from comparison import grid
 from comparison.plan import PlanError, make_plan
+from models.specs import reader_spec
 
 STEADY = settings(derandomize=True, deadline=None)
 BUCKETS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=40)
@@ -19,6 +20,10 @@ BUCKETS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=40)
 
 def examples(buckets):
     return [Example(f"e{number}", "text", "q", ("a",), 1, bucket) for number, bucket in enumerate(buckets)]
+
+
+def take(pool, limit):
+    return [pool[place] for place in grid.take_evenly(pool, limit)]
 
 
 def load(*benchmarks, **settings):
@@ -30,7 +35,7 @@ def load(*benchmarks, **settings):
 @given(BUCKETS, st.integers(1, 50), st.integers(1, 50))
 def test_a_larger_limit_is_a_superset(buckets, one, other):
     pool = examples(buckets)
-    few, many = grid.take_evenly(pool, min(one, other)), grid.take_evenly(pool, max(one, other))
+    few, many = take(pool, min(one, other)), take(pool, max(one, other))
     assert {example.id for example in few} <= {example.id for example in many}
     assert len(few) == min(one, other, len(pool))
 
@@ -38,7 +43,7 @@ def test_a_larger_limit_is_a_superset(buckets, one, other):
 @STEADY
 @given(BUCKETS, st.integers(1, 50))
 def test_a_limit_is_shared_evenly_by_the_buckets(buckets, limit):
-    taken = Counter(example.bucket for example in grid.take_evenly(examples(buckets), limit))
+    taken = Counter(example.bucket for example in take(examples(buckets), limit))
     for bucket, there in Counter(buckets).items():
         # a bucket has as many as any other, give or take one, unless it is used up
         assert taken[bucket] == there or taken[bucket] >= max(taken.values()) - 1
@@ -49,13 +54,13 @@ def test_a_limit_is_shared_evenly_by_the_buckets(buckets, limit):
 def test_the_choice_does_not_depend_on_the_order_of_the_data(buckets, limit, random):
     pool = examples(buckets)
     mixed = random.sample(pool, len(pool))
-    chosen = {example.id for example in grid.take_evenly(pool, limit)}
-    assert {example.id for example in grid.take_evenly(mixed, limit)} == chosen
+    chosen = {example.id for example in take(pool, limit)}
+    assert {example.id for example in take(mixed, limit)} == chosen
 
 
 def test_no_limit_takes_everything_in_order():
     pool = examples("abba")
-    assert grid.take_evenly(pool, None) == pool
+    assert take(pool, None) == pool
 
 
 def test_the_grid_is_described_with_counts_by_bucket():
@@ -104,12 +109,59 @@ def test_evidence_outside_of_its_context_is_refused():
     _, tasks = load("comparison_fakes:words")
     stray = Example("e", "text", "q", ("a",), 1, "b", evidence=((2, 9),))
     with pytest.raises(PlanError, match="evidence outside"):
-        grid.check_examples(tasks[0].task, [stray])
+        grid.check_example(tasks[0].task, stray)
 
 
 def test_an_answer_that_is_the_no_answer_word_is_refused():
     task = load("comparison_fakes:words")[1][0].task
     good, bad = (Example(f"e{word}", "text", "q", (word,), 1, "a") for word in ("Paris", "ERROR"))
-    grid.check_no_answer(task, [good], "Error")
+    grid.check_no_answer(task, good, "Error")
     with pytest.raises(PlanError, match="eERROR has the answer 'Error', this reader's no-answer word"):
-        grid.check_no_answer(task, [good, bad], "Error")
+        grid.check_no_answer(task, bad, "Error")
+
+
+class OnDisk:
+    """Examples that are read one by one; counts how often each was."""
+
+    def __init__(self, pool):
+        self.pool, self.read = pool, []
+        self.outlines = [Outline(one.id, one.bucket, one.answers) for one in pool]
+
+    def __len__(self):
+        return len(self.pool)
+
+    def __getitem__(self, place):
+        self.read.append(place)
+        return self.pool[place]
+
+
+def test_of_examples_on_disk_only_the_chosen_are_read_and_none_is_kept(monkeypatch):
+    pool = OnDisk(examples("aabb"))
+    task = Task("t", "", "{question}", "value", 8)
+    monkeypatch.setattr(
+        "comparison_fakes.words", lambda count_tokens: [TaskSet(task, pool, left_out=["f:1: bad"])]
+    )
+    plan, [planned] = load("comparison_fakes:words", limit=2)
+    chosen = set(pool.read)
+    assert len(chosen) == 2
+    before = len(pool.read)
+    assert [one.bucket for one in planned.examples] == ["a", "b"]
+    assert len(pool.read) == before + 2
+    assert "2 of 4 examples (a: 1, b: 1)" in grid.describe(plan, [planned])
+    assert "1 rows left out:\n         f:1: bad" in grid.describe(plan, [planned])
+
+
+def test_a_metric_that_cannot_be_computed_here_fails_before_a_model_is_loaded(monkeypatch):
+    def without_package(task, prediction, example):
+        raise ValueError("words are cut with jieba, which is not installed")
+
+    monkeypatch.setattr(Task, "score", without_package)
+    with pytest.raises(ValueError, match="jieba"):
+        load("comparison_fakes:words")
+
+
+def test_a_dry_run_without_the_tokenizer_estimates_and_says_so(capsys, monkeypatch):
+    monkeypatch.setattr(grid, "_is_cached", lambda reader: False)
+    count = grid.estimate_or_count(reader_spec("fake/reader"))
+    assert [count("x" * characters) for characters in (0, 4, 5)] == [0, 1, 2]
+    assert "4 characters a token" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,7 +149,7 @@ def test_rows_are_wrapped_in_the_tasks_own_words_and_chat_turn(scripted, monkeyp
     batches = engine.prefill_batches
     monkeypatch.setattr(engine, "prefill_batches", lambda rows, last: (read.extend(rows), batches(rows))[1])
     ask(engine, task=replace(PLAIN_QA, before="Read: ", after=" Q {question}"))
-    assert read[1] == engine.encode("Read: b0 x x x Q who ?", chat=True)
+    assert list(read[1]) == engine.encode("Read: b0 x x x Q who ?", chat=True)
 
 
 def test_query_likelihood_picks_the_chunk_under_which_the_question_is_most_likely(scripted):
@@ -247,6 +248,7 @@ def test_at_most_sixty_four_entropies_are_recorded(scripted):
     [
         ({"select": "guess"}, "entropy or query_likelihood"),
         ({"on_all_filtered": "cry"}, "entropy or abstain"),
+        ({"profile": "poor"}, "fair or paper"),
         ({"clause": "some"}, "oprm or all or none"),
         ({"m": 0}, "m=0"),
         ({"top": 0}, "top=0"),
@@ -275,6 +277,40 @@ def test_entropy_is_sound_for_huge_logits_and_for_impossible_tokens():
     assert entropy(torch.tensor([3e38, 3e38, -3e38])) == pytest.approx(1.0)
     assert entropy(torch.tensor([0.0, 0.0, -math.inf])) == pytest.approx(1.0)
     assert entropy(torch.tensor([5.0, -math.inf])) == 0.0
+
+
+# Tasks without one best chunk, and the paper's profile
+
+
+def test_a_summary_is_decoded_from_every_chunk_and_joined_by_newlines(scripted):
+    engine = scripted(lambda text: IDK, say=lambda text: next(w for w in text.split() if w.endswith("0")))
+    answer = ask(engine, task=replace(PLAIN_QA, gather="each", before=""))
+    assert answer.text == "a0\nb0\nc0\nd0"
+    assert answer.details["picked"] == [0, 1, 2, 3]
+    assert answer.details["flags"] == ["each_chunk"]
+    assert engine.states_held == [0, 0, 0]
+
+
+def test_a_line_of_code_goes_on_from_the_last_tokens_alone(scripted):
+    engine = scripted()
+    answer = ask(engine, task=replace(PLAIN_QA, gather="last", before="", after=" {question}"), chunk_size=3)
+    assert answer.text == "x d0 x who ?"
+    assert answer.details == {"tokens": 14, "kept": 3, "flags": ["last_tokens"]}
+    assert answer.spans == ((CONTEXT.index(" x d0"), len(CONTEXT)),)
+    assert ask(engine, task=replace(PLAIN_QA, gather="last"), chunk_size=99).details["kept"] == 14
+
+
+def test_the_paper_turns_filter_and_clause_off_for_its_reader_without_them(scripted):
+    task = replace(PLAIN_QA, before="", after="\nQ {question}{clause}\nA", no_answer_clause=" else Error")
+    for filtering in (True, False):
+        for profile in ("fair", "paper"):
+            engine = scripted(by_chunk(a=ONE_BIT, b=IDK, c=ONE_BIT, d=ONE_BIT))
+            engine.spec = SimpleNamespace(**vars(engine.spec) | {"idk_filter": filtering})
+            answer = ask(engine, task=task, profile=profile)
+            off = profile == "paper" and not filtering
+            assert answer.details["filtered"] == (0 if off else 1)
+            assert answer.details["picked"] == [1 if off else 0]
+            assert ("else Error" in answer.text) is not off
 
 
 # Through the real engine

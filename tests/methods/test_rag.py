@@ -113,6 +113,8 @@ def test_the_ranker_is_built_from_its_spec_with_options(scripted):
     [
         ({"k": 0}, "k=0"),
         ({"order": "random"}, "rank or document"),
+        ({"budget": 3}, "budget=3 is less than a chunk"),
+        ({"budget": 8, "k": 2}, "give one"),
         ({"ranker": "bm52"}, "did you mean bm25"),
         ({"ranker": "bm25(variant=best)"}, "plus or okapi or l"),
     ],
@@ -120,6 +122,33 @@ def test_the_ranker_is_built_from_its_spec_with_options(scripted):
 def test_an_option_out_of_its_range_is_refused_when_the_method_is_made(scripted, options, part):
     with pytest.raises(ValueError, match=part):
         ask(scripted(), **options)
+
+
+def counting(engine):
+    engine.count_tokens = lambda text: len(engine.offsets(text))
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("options", "picked"),
+    [
+        ({"budget": 5}, [3]),
+        ({"budget": 6}, [3, 0]),  # the blank line between them is two tokens
+        ({"budget": 6, "order": "document"}, [0, 3]),
+        ({"budget": 8}, [3, 0, 1]),  # 0 and 1 are neighbours, without a blank line
+        ({"budget": 99}, [3, 0, 1, 4, 2]),
+    ],
+)
+def test_the_best_passages_are_packed_into_a_budget_of_the_joined_texts_tokens(scripted, options, picked):
+    engine = counting(scripted(chunk_size=2))
+    answer = ask(engine, Fixed(3, 0, 1, 4, 2), **options)
+    assert answer.details["picked"] == picked
+    assert len(engine.offsets(engine.of("generate")[0].removesuffix(" q"))) <= options["budget"]
+
+
+def test_the_first_passage_that_does_not_fit_ends_the_packing(scripted):
+    engine = counting(scripted(chunk_size=4))  # chunks of 4, 4 and 2 tokens
+    assert ask(engine, Fixed(2, 0, 1), budget=4).details["picked"] == [2]
 
 
 def test_the_budget_is_matched_with_oprms_chunk_by_chunk(scripted):

@@ -1,69 +1,21 @@
-"""Tiny random readers of every family and a word-level tokenizer, made once a session."""
+"""Readers around the tiny random models of `families.py` and a word-level tokenizer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
 import torch
-import transformers
+from families import FAMILIES, READ_AGAIN, VOCABULARY, random_model
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from models.engine import Engine
 from models.specs import ReaderSpec
 
-VOCABULARY = 64
-EOS = 1
 WORDS = ["<unk>", "<eos>", "<bos>", "<user>", "<reply>", "\n", "Error", "."]
 WORDS += [f"w{number}" for number in range(VOCABULARY - len(WORDS))]
-
-ATTENTION = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
-SIZES: dict[str, dict[str, Any]] = {
-    "Mamba": {"state_size": 8, "time_step_rank": 4},
-    "FalconMamba": {"state_size": 8, "time_step_rank": 4},
-    "Mamba2": {"state_size": 8, "num_heads": 8, "head_dim": 8, "n_groups": 2, "chunk_size": 16},
-    "Llama": {**ATTENTION, "max_position_embeddings": 256},
-    "Bamba": {  # a hybrid, and the family that counts positions from 0 unless it is told
-        **ATTENTION,
-        "attn_layer_indices": [1],
-        "mamba_d_state": 8,
-        "mamba_n_heads": 8,
-        "mamba_d_head": 8,
-        "mamba_chunk_size": 16,
-    },
-    "RecurrentGemma": {
-        **ATTENTION,
-        "block_types": ["recurrent", "attention"],
-        "attention_window_size": 16,
-    },
-    "Rwkv": {"attention_hidden_size": 32, "intermediate_size": 64, "context_length": 256},
-}
-FAMILIES = tuple(SIZES)
-READ_AGAIN = ("RecurrentGemma", "Rwkv")
-
-
-@cache
-def random_model(family: str) -> PreTrainedModel:
-    """A model of the family with two layers of 32 channels, spread wide enough that its answers differ."""
-    config = getattr(transformers, f"{family}Config")(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        num_hidden_layers=2,
-        eos_token_id=EOS,
-        bos_token_id=2,
-        pad_token_id=0,
-        **SIZES[family],
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        model = getattr(transformers, f"{family}ForCausalLM")(config)
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.data += 0.3 * torch.randn_like(parameter)
-    return model.eval()
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from families import FAMILIES, READ_AGAIN, read, table
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from models.cache import can_select, copy_state, select_row, start_state, state_argument
+from models.cache import can_select, copy_state, obstacle, select_row, start_state, state_argument
 
 CPU = torch.device("cpu")
 Models = Callable[[str], PreTrainedModel]
@@ -27,10 +29,11 @@ def tensors(state: DynamicCache) -> Iterator[torch.Tensor]:
                 yield value
 
 
-@torch.inference_mode()
-def read(model: PreTrainedModel, rows: list[list[int]]) -> Any:
-    output = model(input_ids=torch.tensor(rows), use_cache=True)
-    return getattr(output, state_argument(model))
+def test_every_family_is_cut_or_read_again_as_the_readme_says() -> None:
+    ways = {line.split("|")[1].strip(): "read again" in line for line in table().splitlines()[2:]}
+    assert ways == {family: family in READ_AGAIN for family in FAMILIES}
+    readme = Path(__file__).parents[2] / "README.md"
+    assert table() in readme.read_text(encoding="utf-8"), "put what families.py prints into the README"
 
 
 def test_a_cut_row_equals_the_row_read_alone(cut_family: str, random_model: Models, rows: Rows) -> None:
@@ -74,12 +77,12 @@ def test_decoding_from_a_copy_leaves_the_original_as_it_was(
 
 def test_a_state_on_modules_is_not_cut_though_its_cache_could_be(random_model: Models) -> None:
     model = random_model("RecurrentGemma")
-    assert not can_select(model, start_state(model))
+    assert obstacle(model, start_state(model)) == "keeps its state on its modules"
 
 
 def test_a_list_or_no_state_is_not_cut(random_model: Models, rows: Rows) -> None:
     model = random_model("Rwkv")
-    assert not can_select(model, read(model, rows(2, 5)))
+    assert obstacle(model, read(model, rows(2, 5))) == "returns a list of its own"
     assert not can_select(model, None)
 
 
@@ -94,5 +97,5 @@ def test_a_layer_or_a_cache_of_unknown_make_is_not_cut(random_model: Models) -> 
     state.layers = [DynamicLayer()]
     assert can_select(random_model("Llama"), state)
     state.layers = [Compressed()]
-    assert not can_select(random_model("Llama"), state)
+    assert obstacle(random_model("Llama"), state) == "keeps layers of its own (Compressed)"
     assert not can_select(random_model("Llama"), Cache())

@@ -34,6 +34,21 @@ def test_a_chat_prompt_is_one_user_turn_with_the_start_token_once(reader: Reader
     assert engine.encode("w1 w2") == [2, 9, 10]
 
 
+def test_a_spec_words_the_chat_turn_before_the_tokenizer_does(reader: Reader) -> None:
+    engine = reader(spec={"turn": ("w7 ", "\n w8")})
+    assert engine.encode("w1 w2", chat=True) == [15, 9, 10, 5, 16]
+    engine.tokenizer.chat_template = "<user> {{ messages[0]['content'] }}"
+    assert engine.encode("w1 w2", chat=True) == [15, 9, 10, 5, 16]
+    assert engine.encode("w1 w2") == [2, 9, 10]
+
+
+def test_a_stop_token_of_the_spec_ends_an_answer_if_it_is_one_token(reader: Reader) -> None:
+    engine = reader(spec={"stop_tokens": ("<reply>", "w1 w2")})
+    assert engine.eos_ids == {1, 4}
+    scripted(engine, "w3 w1 w2 <reply> w4")
+    assert engine.generate([7], 8) == "w3 w1 w2"
+
+
 def test_a_tokenizer_that_closes_every_text_does_not_close_a_prompt(reader: Reader) -> None:
     from tokenizers.processors import TemplateProcessing
 

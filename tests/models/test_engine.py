@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from families import READ_AGAIN, WINDOWS
 from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from models.engine import Engine, Prefill
@@ -89,7 +90,7 @@ def test_a_row_selected_from_a_batch_decodes_as_if_read_alone(
     batch = rows(3, 17)
     together = engine.prefill(batch)
     picked = [engine.select(together, row) for row in range(3)]
-    read_again = family in ("RecurrentGemma", "Rwkv")
+    read_again = family in READ_AGAIN
     assert [one.again for one in picked] == [read_again] * 3
     assert picked[0].logits.untyped_storage().nbytes() == picked[0].logits.nbytes  # no view of the batch
     assert [engine.decode(one, 8) for one in picked] == [growing(engine, row, 8) for row in batch]
@@ -106,7 +107,7 @@ def test_a_prefill_can_be_decoded_twice_and_after_others_were_read(
     engine.generate(second, 3)
     assert engine.decode(prefill, 8) == wanted
     assert engine.decode(engine.select(prefill, 0), 8) == wanted
-    assert prefill.again == (family in ("RecurrentGemma", "Rwkv"))
+    assert prefill.again == (family in READ_AGAIN)
 
 
 def test_reading_a_row_again_is_counted(reader: Reader, rows: Rows) -> None:
@@ -181,43 +182,6 @@ def test_batches_hold_equal_lengths_in_order_and_stay_under_the_budget(reader: R
             torch.testing.assert_close(prefill.logits[place], alone, atol=1e-4, rtol=0)
 
 
-def full_device(engine: Engine, most_rows: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Makes the model run out of memory beyond so many rows; returns the rows of every attempt."""
-    attempts: list[int] = []
-    forward = engine.model.forward
-
-    def cramped(input_ids: torch.Tensor, **given: Any) -> Any:
-        attempts.append(len(input_ids))
-        if len(input_ids) > most_rows:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(input_ids=input_ids, **given)
-
-    monkeypatch.setattr(engine.model, "forward", cramped)
-    return attempts
-
-
-def test_running_out_of_memory_halves_the_batch_and_goes_on(
-    reader: Reader, rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = reader(batch_tokens=1000)
-    attempts = full_device(engine, 2, monkeypatch)
-    with engine.meter() as cost:
-        batches = list(engine.prefill_batches(rows(7, 10)))
-    assert [positions for positions, _ in batches] == [[0], [1], [2], [3], [4], [5], [6]]
-    assert attempts == [7, 3, 1, 1, 1, 1, 1, 1, 1]
-    assert (cost.halvings, engine.batch_tokens) == (2, 10)
-    assert (cost.calls, cost.prompt_tokens) == (7, 70)
-
-
-def test_one_row_that_does_not_fit_is_an_error_that_says_so(
-    reader: Reader, rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = reader()
-    full_device(engine, 0, monkeypatch)
-    with pytest.raises(ReaderError, match="too little memory for one row of 10 tokens"):
-        list(engine.prefill_batches(rows(4, 10)))
-
-
 @pytest.mark.parametrize(
     ("batch", "last", "says"),
     [
@@ -265,8 +229,7 @@ def test_a_prompt_longer_than_the_window_is_refused(reader: Reader, rows: Rows) 
 
 
 def test_recurrent_readers_have_no_window_and_a_spec_may_set_one(reader: Reader, family: str) -> None:
-    limits = {"Llama": 256, "Bamba": 262144}
-    assert reader(family).window == limits.get(family)
+    assert reader(family).window == WINDOWS[family]
     assert reader(family, spec={"window": 99}).window == 99
 
 

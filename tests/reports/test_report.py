@@ -16,13 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_run import DEMO, SMALL, FakeRun, Row, facts_task
+from fake_run import DEMO, SMALL, FakeRun, FakeTask, Row, facts_task
 
-from reports import plots, write_report
+from reports import page, plots, write_report
 from reports.__main__ import main
+from reports.collect import ReportError
 
 GOLDEN = Path(__file__).parent / "golden"
-GOLDEN_FILES = ("report.md", "results.csv", "paired.csv", "cost.csv", "selection.csv")
+GOLDEN_FILES = (
+    *("report.md", "tables.tex", "report.json", "results.csv", "paired.csv", "cost.csv", "selection.csv"),
+    *("quality_picture.csv", "forest_picture.csv"),
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,7 +43,7 @@ def read(folder: Path, name: str) -> list[dict[str, str]]:
 def report_of(fake: FakeRun, folder: Path) -> str:
     """The text alone: pictures take most of a report's time and have tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw", lambda run, analysis: [])
+        patch.setattr(plots, "draw", lambda run, analysis, costs: [])
         return write_report(fake.write(folder)).read_text(encoding="utf-8")
 
 
@@ -74,12 +78,27 @@ def test_the_files_hold_the_columns_that_others_rely_on(folder):
     results, paired = read(folder, "results.csv"), read(folder, "paired.csv")
     assert list(results[0]) == ["model", "method", "task", "bucket", "n", "clusters", "mean", "low", "high"]
     columns = "model,method,baseline,task,bucket,n,clusters,delta,low,high,p,p_adjusted,family,effect"
-    assert list(paired[0]) == [*columns.split(","), "wins", "ties", "losses"]
+    more = "wins,ties,losses,correlation,detectable,margin,no_worse"
+    assert list(paired[0]) == [*columns.split(","), *more.split(",")]
     assert {row["bucket"] for row in results if row["task"] == "recall"} == {"all", "10", "100"}
     assert {row["bucket"] for row in results if row["task"] == "macro"} == {"all"}
     assert all((row["p"] != "") == (row["bucket"] == "all") for row in paired)
     assert all(0 <= float(row["mean"]) <= 100 for row in results)
     assert max(float(row["mean"]) for row in results) > 50
+
+
+def test_the_json_holds_the_numbers_of_the_csv_files_and_what_they_rest_on(folder):
+    found = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert set(found["tables"]) == {"results", "paired", "cost", "selection"}
+    for name, rows in found["tables"].items():
+        expected = read(folder, f"{name}.csv")
+        shown = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+        assert [list(row) for row in shown] == [list(row) for row in expected]
+        for row, other in zip(shown, expected, strict=True):
+            assert all(text == other[key] or float(text) == float(other[key]) for key, text in row.items())
+    (run,) = found["runs"]
+    assert run["families"] == {"confirmatory": 2, "exploratory": 6}
+    assert run["signature"].startswith("tiny@local-0123 · ")
 
 
 def test_the_summary_says_which_is_best_by_how_much_whether_it_is_real_and_what_it_costs(folder):
@@ -201,6 +220,58 @@ def test_hostile_labels_do_no_harm(tmp_path):
     assert {row["method"] for row in read(tmp_path, "results.csv")} == {"full", f"'{evil}"}
 
 
+# --- margins, failures, the names that a report keeps for itself
+
+
+def test_a_margin_says_who_is_no_worse_in_every_table_of_differences(tmp_path):
+    skills = {"full": 0.9, "oprm": 0.9, "rag:retriever=bm25": 0.2}
+    fake = replace(SMALL, skill=lambda method, *_: skills.get(method, 0.1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "draw", lambda run, analysis, costs: [])
+        report = page.write_report(fake.write(tmp_path), margin=0.15).read_text(encoding="utf-8")
+    section_text = section(report, "Paired differences")
+    verdicts = dict(re.findall(r"\| `([\w:=]+)`[^|]*\| macro .* \| ([^|]+) \|\n", section_text))
+    assert verdicts == {"oprm": "yes", "rag:retriever=bm25": "not shown", "closed_book": "–"}
+    assert "no worse by 15" in section_text
+    assert "margin 15" in section_text
+    found = {
+        row["method"]: (row["margin"], row["no_worse"])
+        for row in read(tmp_path, "paired.csv")
+        if row["task"] == "macro"
+    }
+    assert found == {"oprm": ("15", "1"), "rag:retriever=bm25": ("15", "0"), "closed_book": ("15", "")}
+
+
+def test_failures_are_left_out_on_request_from_both_sides_and_the_signature_says_so(tmp_path):
+    def edit(row: Row) -> Row:
+        broken = row["method"] == "oprm" and row["task"] == "recall" and row["example"][-1] == "7"
+        return row | {"error": "RuntimeError: x", "score": 0.0} if broken else row
+
+    fake = replace(SMALL, edit=edit)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "draw", lambda run, analysis, costs: [])
+        report = page.write_report(fake.write(tmp_path), failures="exclude").read_text(encoding="utf-8")
+    (row,) = [
+        row
+        for row in read(tmp_path, "paired.csv")
+        if (row["method"], row["task"], row["bucket"]) == ("oprm", "recall", "all")
+    ]
+    assert row["n"] == "54"
+    assert "6 answers failed and are left out" in opening(report)
+    assert "failures excluded" in report
+    assert "failures score zero" not in report
+
+
+@pytest.mark.parametrize(
+    ("task", "bucket", "message"),
+    [("macro", "10", "task called 'macro'"), ("qa", "all", "bucket called 'all'")],
+)
+def test_names_that_stand_for_a_sum_are_refused(tmp_path, task, bucket, message):
+    fake = replace(SMALL, tasks=(FakeTask(task, ((bucket, {}),), 6),), skill=lambda *_: 0.5)
+    with pytest.raises(ReportError, match=message):
+        report_of(fake, tmp_path)
+
+
 # --- the command line
 
 
@@ -212,19 +283,28 @@ def run_program(*arguments: str, code: str | None = None) -> subprocess.Complete
 NO_PICTURES = replace(SMALL, tasks=(facts_task("recall", (10,), 6),))
 
 
-def test_every_folder_named_gets_its_own_report(tmp_path, capsys):
-    names = [str(NO_PICTURES.write(tmp_path / name)) for name in ("one", "two")]
-    assert main(names) == 0
-    assert capsys.readouterr().out.split() == [f"{name}/report.md" for name in names]
-    assert all((Path(name) / "report.md").is_file() for name in names)
+def test_one_folder_gets_its_report(tmp_path, capsys):
+    folder = NO_PICTURES.write(tmp_path / "one")
+    assert main([str(folder)]) == 0
+    assert capsys.readouterr().out == f"{folder}/report.md\n"
+    names = ("report.md", "report.html", "report.json", "tables.tex", "paired.csv")
+    assert all((folder / name).is_file() for name in names)
 
 
-def test_a_bad_folder_is_one_line_on_stderr_and_status_two_and_the_good_ones_are_still_done(tmp_path, capsys):
-    good = NO_PICTURES.write(tmp_path / "good")
-    assert main([str(tmp_path / "nowhere"), str(good)]) == 2
-    out, err = capsys.readouterr()
-    assert err == f"error: {tmp_path}/nowhere is not a folder: expected a run folder such as runs/demo\n"
-    assert out == f"{good}/report.md\n"
+def test_a_bad_folder_is_one_line_on_stderr_and_status_two(tmp_path, capsys):
+    assert main([str(tmp_path / "nowhere")]) == 2
+    message = "is not a folder: expected a run folder such as runs/demo"
+    assert capsys.readouterr().err == f"error: {tmp_path}/nowhere {message}\n"
+
+
+@pytest.mark.parametrize(
+    "flags", [["--margin", "0"], ["--margin", "100"], ["--out", "x"], ["--failures", "no"]]
+)
+def test_a_flag_that_makes_no_sense_is_one_line_and_status_two(tmp_path, capsys, flags):
+    with pytest.raises(SystemExit) as left:
+        main([str(tmp_path), *flags])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_help_gives_examples():
@@ -234,7 +314,7 @@ def test_help_gives_examples():
 
 
 def test_the_reports_import_neither_torch_nor_matplotlib():
-    names = ("page", "__main__", "plots", "statistics")
+    names = ("page", "__main__", "plots", "charts", "across", "against", "planning", "html_page")
     code = f"import sys; {'; '.join(f'import reports.{name}' for name in names)}; print(*sys.modules)"
     done = run_program(code=code)
     assert done.returncode == 0, done.stderr

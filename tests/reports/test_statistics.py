@@ -17,6 +17,7 @@ from reports.statistics import (
     difference,
     holm,
     log_ratio_interval,
+    lowest,
     mean_interval,
     partition,
     sign_flip,
@@ -249,6 +250,80 @@ def test_the_clustered_sign_flip_keeps_its_false_positive_rate_and_the_naive_one
         naive += sign_flip(deltas, np.arange(len(deltas)), seed=1, draws=500) < 0.05
     assert 0.02 <= clustered / 400 <= 0.08
     assert naive / 400 > 0.20
+
+
+def test_the_interval_of_thirteen_pairs_covers_the_truth_and_the_percentile_bootstrap_does_not():
+    rng = np.random.default_rng(21)
+    covered = bootstrap = 0
+    for _ in range(600):
+        one, two, _ = scores(int(rng.integers(1 << 30)), 13)
+        deltas = np.round(one) - np.round(two) + 0.0
+        found = difference(deltas, np.zeros(13), np.arange(13)).estimate
+        covered += found.low <= 0.0 <= found.high
+        means = rng.choice(deltas, (300, 13)).mean(axis=1)
+        bootstrap += np.quantile(means, 0.025) <= 0.0 <= np.quantile(means, 0.975)
+    assert covered / 600 >= 0.935
+    assert bootstrap < covered
+
+
+def test_the_macro_row_covers_the_truth_and_keeps_its_false_positives_where_documents_feed_two_tasks():
+    rng = np.random.default_rng(22)
+    tasks = np.repeat([0, 1], [60, 120])
+    documents = np.concatenate([np.arange(60) // 2, np.arange(120) // 4])  # thirty documents, both tasks
+    covered = alone = false = 0
+    for _ in range(400):
+        deltas = 0.4 * (rng.normal(0, 0.6, 30)[documents] + rng.normal(0, 0.8, 180))
+        found = difference(deltas, np.zeros(180), documents, tasks).estimate
+        naive = difference(deltas, np.zeros(180), documents + 30 * tasks, tasks).estimate
+        covered += found.low <= 0.0 <= found.high
+        alone += naive.low <= 0.0 <= naive.high
+        false += sign_flip(deltas, documents, tasks, seed=1, draws=500) < 0.05
+    assert 0.925 <= covered / 400 <= 0.975
+    assert 0.02 <= false / 400 <= 0.08
+    assert alone / 400 < 0.91
+
+
+def test_holm_keeps_the_chance_of_any_false_claim_and_benjamini_hochberg_the_share_of_them():
+    rng = np.random.default_rng(23)
+    any_false, shares = 0, []
+    for _ in range(1000):
+        p = np.concatenate([rng.uniform(size=12), rng.beta(0.05, 1, size=4)])  # twelve nulls, four effects
+        any_false += bool(np.any(holm(p)[:12] < 0.05))
+        claims = benjamini_hochberg(p) < 0.05
+        shares.append(claims[:12].sum() / max(1, claims.sum()))
+    assert 0.02 <= any_false / 1000 <= 0.065
+    assert 0.02 <= np.mean(shares) <= 0.055
+
+
+# --- non-inferiority
+
+
+def test_a_method_that_is_worse_by_the_margin_is_seldom_called_no_worse():
+    called = [
+        lowest(difference(deltas, np.zeros(len(deltas)), labels)) > -0.05
+        for deltas, labels in simulated(600, 30, 10, effect=-0.05)
+    ]
+    assert 0.005 <= np.mean(called) <= 0.045
+
+
+def test_the_lower_end_is_that_of_the_interval_where_the_differences_differ():
+    one, two, documents = scores(24, 60, 2)
+    found = difference(one, two, documents)
+    assert lowest(found) == found.estimate.low
+
+
+def test_pairs_without_a_difference_do_not_prove_more_than_their_number_allows():
+    few, many = (difference([1.0] * n, [1.0] * n, np.arange(n)) for n in (20, 2000))
+    assert lowest(few) == pytest.approx(-stats.binomtest(0, 20).proportion_ci(method="wilson").high, **EXACT)
+    assert lowest(few) < -0.1
+    assert -0.01 < lowest(many) < 0.0
+    hidden = wilson(0, 20)[1]
+    shifted = difference([0.6] * 20, [0.5] * 20, np.arange(20))
+    assert lowest(shifted) == pytest.approx((1 - hidden) * 0.1 - hidden, **EXACT)
+    assert math.isnan(lowest(difference([1.0, 1.0], [1.0, 1.0], ["a", "a"])))
+
+
+# --- clusters
 
 
 def test_equal_labels_are_one_cluster_whatever_their_order():

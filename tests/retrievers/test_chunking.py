@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from retrievers.chunking import SENTENCE_END, Chunk, cut_places, join, split
+from retrievers.chunking import SENTENCE_END, Chunk, cut_places, join, split, windows
 
 
 def word_offsets(text):
@@ -169,3 +169,45 @@ def test_joining_keeps_neighbours_together_and_parts_the_others_by_a_blank_line(
     assert join(text, [left, right]) == (text, ((0, 17),))
     first, second, third = split(text, word_offsets(text), 4, overlap=3)
     assert join(text, [first, third, second]) == (text, ((0, 17),))
+
+
+@given(st.integers(0, 60), st.integers(2, 20))
+@settings(deadline=None)
+def test_windows_overlap_by_half_and_the_last_is_as_long_as_the_others(count, size):
+    text = " ".join(f"w{number}" for number in range(count))
+    found = windows(text, word_offsets(text), size)
+    starts = [int(window.text.split()[0][1:]) for window in found]
+    assert {window.tokens for window in found} == ({min(size, count)} if count else set())
+    assert starts[:-1] == [place * (size // 2) for place in range(len(found) - 1)]
+    assert (starts[-1] if found else 0) == max(0, count - size)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(TEXTS, st.integers(2, 12))
+@settings(max_examples=150, deadline=None)
+def test_windows_cover_any_text(name, text, size):
+    offsets = TOKENIZERS[name](text)
+    found = windows(text, offsets, size)
+    if not offsets:
+        assert found == []
+        return
+    longest = max(b - a for a, b in pairwise(list(cut_places(text, offsets))))  # of one character
+    assert (found[0].start, found[-1].end) == (0, len(text))
+    for window in found:
+        assert window.text == text[window.start : window.end] != ""
+        assert window.tokens <= max(size, longest)
+    for left, right in pairwise(found):
+        assert left.start < right.start <= left.end < right.end
+
+
+def test_windows_are_cut_between_words_unless_a_word_is_too_long():
+    text = "unbearab the cat sat on it"
+    pieces = [(0, 3), (3, 6), (6, 8), (9, 12), (13, 16), (17, 20), (21, 23), (24, 26)]
+    assert [window.text for window in windows(text, pieces, 6)] == [
+        "unbearab the cat sat",
+        " the cat sat on it",
+    ]
+    assert [window.text for window in windows(text, pieces, 4)][:2] == ["unbearab the", "ab the cat sat"]
+    assert windows("abcdef", [(n, n + 1) for n in range(6)], 4)[0].text == "abcd"
+    with pytest.raises(ValueError, match="at least 2"):
+        windows("a b", word_offsets("a b"), 1)

@@ -44,6 +44,17 @@ def test_listing_and_chunking_load_neither_torch_nor_a_ranker():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_resolving_any_name_and_its_options_loads_nothing_heavy():
+    code = (
+        "import sys, retrievers\n"
+        "for name in retrievers.BUILT_IN: retrievers.parse(name)\n"
+        "retrievers.parse('hybrid(retrievers=prp(rule=hard);dense(encoder=minilm,window=none),k0=5)')\n"
+        "bad = {'torch', 'transformers', 'sentence_transformers', 'faiss'} & set(sys.modules)\n"
+        "sys.exit(repr(bad) if bad else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_name_that_is_nearly_right_is_refused_with_the_right_one():
     with pytest.raises(ValueError, match="did you mean bm25"):
         find("bm52")
@@ -54,6 +65,13 @@ def test_a_plugin_is_found_by_its_entry_point(sample, monkeypatch):
     monkeypatch.setattr(retrievers, "entry_points", lambda group: [plugin])
     assert find("mine") is Sample
     assert ("mine", sample, sample) in describe()
+
+
+def test_a_list_is_cut_at_its_semicolons_and_a_default_of_none_takes_a_number():
+    _, options = parse("hybrid(retrievers=bm25(variant=l);dense(encoder=a/b,window=9))")
+    assert options == {"retrievers": ("bm25(variant=l)", "dense(encoder=a/b,window=9)")}
+    assert parse("dense(window=128)")[1] == {"window": 128}
+    assert parse("dense(window=none)")[1] == {"window": None}
 
 
 def test_options_have_the_type_of_their_defaults(sample):

@@ -1,0 +1,63 @@
+"""HotpotQA (arXiv:1809.09600), distractor setting: two paragraphs among ten hold the answer.
+
+Reads ``DATA_DIR/multihop/hotpotqa.jsonl`` (or ``.json``, as released), else the hub's ``hotpotqa/hotpot_qa``.
+The bucket is the type, bridge or comparison. CC BY-SA 4.0. Exercised by
+``python run_compare.py --benchmark "hotpotqa:lengths=8k;16k,samples=100" --data-dir DIR``; what others
+predicted is scored by ``python -m benchmarks.hotpotqa score --gold FILE --predictions FILE``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.base import CountTokens, TaskSet
+from benchmarks.paragraphs import (
+    Evidence,
+    Question,
+    local_source,
+    need_text,
+    paragraph_sets,
+    paragraph_task,
+    read_questions,
+    source_rows,
+    supported,
+)
+from benchmarks.sources import hub_rows
+
+HUB = "hotpotqa/hotpot_qa"
+
+
+def hotpotqa(
+    count_tokens: CountTokens,
+    *,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    lengths: tuple[int, ...] = (),
+    samples: int | None = None,
+    evidence: Evidence = "paragraphs",
+) -> list[TaskSet]:
+    """Every question of the file, or `samples` of them evenly over the types; with `lengths` (tokens of the
+    whole prompt) their long versions. `evidence` is the supporting paragraphs, or the supporting sentences.
+    """
+    bad: list[str] = []
+    source = local_source(data_dir, "hotpotqa")
+    rows = source_rows(source, bad) if source else hub_rows(HUB, "distractor", "validation")
+    questions = read_questions(rows, parse, bad)
+    task = paragraph_task("hotpotqa", "hotpotqa_f1", source.revision if source else HUB)
+    return paragraph_sets(
+        count_tokens, task, questions, bad, seed=seed, lengths=lengths, samples=samples, evidence=evidence
+    )
+
+
+def parse(row: dict[str, Any]) -> Question:
+    """One row, as released (`_id`, lists of pairs) or as on the hub (`id`, dicts of lists)."""
+    paragraphs = supported(row)
+    return Question(
+        id=need_text(row, "_id", "id"),
+        text=need_text(row, "question"),
+        answers=(need_text(row, "answer"),),
+        kind=need_text(row, "type"),
+        paragraphs=paragraphs,
+        tags={"level": str(row.get("level", ""))},
+    )

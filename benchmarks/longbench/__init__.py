@@ -1,0 +1,223 @@
+"""LongBench and LongBench_e (Bai et al. 2024, arXiv 2308.14508): 21 and 13 tasks in the official wording.
+
+Rows come from ``DATA_DIR/longbench/<task>[_e].jsonl``, from a ``data.zip`` there, from the hub's `data.zip`
+(cached or downloaded, read in place; its loading script is never run), or from a parquet mirror that is named.
+Lengths and buckets are the stored ones, in words (characters for Chinese), which cannot be recomputed.
+`profile=paper` is OPRM's own wording and limits (arXiv 2505.07793); its tasks have names of their own, so that
+the two are never mixed in one table. Exercised by
+``python run_compare.py --benchmark "longbench_e:tasks=hotpotqa;qasper" --data-dir DIR --model HUB_ID``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from benchmarks.base import CountTokens, Example, Task, TaskSet
+from benchmarks.longbench import paper, templates
+from benchmarks.longbench.templates import E_TASKS, TASKS, Category
+from benchmarks.matching import CodeSimilarity
+from benchmarks.sources import (
+    DataError,
+    HubRows,
+    Source,
+    distinct,
+    hub_file,
+    hub_rows,
+    local_file,
+    read_rows,
+    text,
+    texts,
+    zip_members,
+)
+
+HUB = "zai-org/LongBench"
+ONE_BUCKET = "any length"
+REVISION = "5e628be450b7e67fb7ae6e201bd6d8f7056f7672"
+Profile = Literal["fair", "paper"]
+File = TypeVar("File")
+
+
+def longbench(
+    count_tokens: CountTokens,
+    *,
+    data_dir: Path | None = None,
+    reader: str = "",
+    tasks: tuple[str, ...] = (),
+    profile: Profile = "fair",
+    code_similarity: CodeSimilarity = "difflib",
+    mirror: str | None = None,
+) -> Iterator[TaskSet]:
+    """The named tasks, or all whose rows are there, in the official order.
+
+    `mirror` is a hub data set with one configuration a task (such as Xnhyacinth/LongBench); `reader` picks
+    among the wordings that OPRM has for some. ValueError for an unknown task, `DataError` for data that are
+    missing."""
+    names = _known("longbench", tasks, _worded(TASKS, profile))
+    for name, rows in _find_rows("longbench", names, data_dir, mirror, all_of=bool(tasks)).items():
+        yield _task_set(_task(name, profile, reader, code_similarity), TASKS[name].category, rows)
+
+
+def longbench_e(
+    count_tokens: CountTokens,
+    *,
+    data_dir: Path | None = None,
+    reader: str = "",
+    tasks: tuple[str, ...] = (),
+    profile: Profile = "fair",
+    code_similarity: CodeSimilarity = "difflib",
+    mirror: str | None = None,
+) -> Iterator[TaskSet]:
+    """The length-balanced set, its tasks called ``<task>_e``, in buckets by stored length: below 4,000 words,
+    below 8,000, and the rest. Options as in `longbench`."""
+    names = [f"{name}_e" for name in _known("longbench_e", tasks, E_TASKS)]
+    for name, rows in _find_rows("longbench_e", names, data_dir, mirror, all_of=bool(tasks)).items():
+        category = TASKS[name.removesuffix("_e")].category
+        task = _task(name, profile, reader, code_similarity)
+        yield _task_set(task, category, rows, bucket=templates.bucket)
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """The rows of one file; those that cannot be read are added to `bad`."""
+
+    source: Source
+
+    @property
+    def revision(self) -> str:
+        return self.source.revision
+
+    def read(self, bad: list[str]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        return read_rows(self.source, bad)
+
+
+Rows = FileRows | HubRows
+
+
+def _task(name: str, profile: Profile, reader: str, code_similarity: CodeSimilarity) -> Task:
+    """The task of a profile under its own name: ``hotpotqa``, ``hotpotqa_e``, ``hotpotqa_e-paper``."""
+    plain = name.removesuffix("_e")
+    if profile == "paper":
+        task = paper.task(plain, reader=reader, code_similarity=code_similarity)
+        return replace(task, name=f"{name}-paper")
+    return replace(templates.task(plain, code_similarity=code_similarity), name=name)
+
+
+def _worded(names: Iterable[str], profile: Profile) -> tuple[str, ...]:
+    """The tasks that a profile has words for: OPRM's paper has none for the Chinese ones."""
+    return tuple(name for name in names if profile == "fair" or TASKS[name].language == "en")
+
+
+def _known(benchmark: str, asked: Sequence[str], known: Sequence[str]) -> list[str]:
+    for name in asked:
+        if name not in known:
+            near = get_close_matches(name.removesuffix("_e"), known, n=1, cutoff=0.5)
+            guess = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"{benchmark} has no task {name!r}: {guess}expected {', '.join(known)}")
+    return [name for name in known if name in asked] if asked else list(known)
+
+
+def _find_rows(
+    benchmark: str, names: Sequence[str], data_dir: Path | None, mirror: str | None, *, all_of: bool
+) -> Mapping[str, Rows]:
+    """Where each task's rows are. `all_of` says that the tasks were named, so that none may be missing."""
+    if mirror is not None:
+        return {name: hub_rows(mirror, name, "test") for name in names}
+    folder = data_dir / "longbench" if data_dir else None
+    if folder and folder.is_dir():
+        files = {path.name: path for path in sorted(folder.glob("*.jsonl"))}
+        if files:
+            there = _present(benchmark, names, files, str(folder), all_of)
+            return {name: FileRows(local_file(path)) for name, path in there.items()}
+        if not (folder / "data.zip").is_file():
+            raise DataError(f"{folder} holds neither <task>.jsonl nor data.zip: put LongBench's files there")
+        members = zip_members(folder / "data.zip")
+        archive = str(folder / "data.zip")
+    else:
+        source = _from_hub(folder)
+        members, archive = zip_members(source.path, revision=source.revision), source.name
+    found = _present(benchmark, names, members, archive, all_of)
+    return {name: FileRows(member) for name, member in found.items()}
+
+
+def _from_hub(folder: Path | None) -> Source:
+    try:
+        return hub_file(HUB, "data.zip", REVISION)
+    except DataError as problem:
+        there_too = f" (and there is no folder {folder})" if folder else ""
+        raise DataError(
+            f"{problem}{there_too}, or name a parquet copy: mirror=Xnhyacinth/LongBench"
+        ) from None
+
+
+def _present(
+    benchmark: str, names: Sequence[str], files: Mapping[str, File], where: str, all_of: bool
+) -> dict[str, File]:
+    """The tasks' files. `DataError` for one that is missing and was asked for, or where all are."""
+    found = {name: files[f"{name}.jsonl"] for name in names if f"{name}.jsonl" in files}
+    missing = [name for name in names if name not in found]
+    if not missing or (found and not all_of):
+        return found
+    plain = next((name for name in missing if f"{name.removesuffix('_e')}.jsonl" in files), None)
+    if plain:
+        raise DataError(
+            f"{benchmark} needs {plain}.jsonl and {where} has only {plain.removesuffix('_e')}.jsonl, which is "
+            "another set of rows: add the _e file, or use --benchmark longbench"
+        )
+    raise DataError(
+        f"{benchmark} needs {missing[0]}.jsonl, which is not in {where}: it holds {', '.join(sorted(files))}"
+    )
+
+
+def _task_set(
+    task: Task, category: Category, rows: Rows, bucket: Callable[[int], str] = lambda length: ONE_BUCKET
+) -> TaskSet:
+    """Read one task. The revision of its data goes into the task."""
+    bad: list[str] = []
+    task = replace(task, revision=rows.revision)
+    examples: list[Example] = []
+    for place, fields in rows.read(bad) if isinstance(rows, FileRows) else rows:
+        example = make_example(task, fields, place, category, bucket)
+        if isinstance(example, str):
+            bad.append(f"{place}: {example}")
+        else:
+            examples.append(example)
+    ids = distinct(example.id for example in examples)
+    return TaskSet(
+        task, [replace(one, id=name) for one, name in zip(examples, ids, strict=True)], left_out=bad
+    )
+
+
+def make_example(
+    task: Task, fields: Mapping[str, Any], place: str, category: Category, bucket: Callable[[int], str]
+) -> Example | str:
+    """One row as an example, or why it is none. The question's field is `question` in the mirror."""
+    context, question = text(fields, "context"), text(fields, "input") or text(fields, "question")
+    answers, length = texts(fields.get("answers")), fields.get("length")
+    classes = fields.get("all_classes")
+    choices = texts(classes or [])
+    if not context.strip():
+        return "it has no context"
+    if answers is None:
+        return f"answers is {type(fields.get('answers')).__name__}, expected a list of strings"
+    if not answers:
+        return "it has no answers"
+    if not isinstance(length, int) or isinstance(length, bool):
+        return f"length is {length!r}, expected a whole number"
+    if choices is None:
+        return f"all_classes is {type(classes).__name__}, expected a list of strings or null"
+    if task.asks and not question.strip():
+        return "it has no input"
+    return Example(
+        id=text(fields, "_id") or f"{task.name}-{place.rpartition(':')[2].rpartition(' ')[2]}",
+        context=context,
+        question=question,
+        answers=answers,
+        choices=choices,
+        length=length,
+        bucket=bucket(length),
+        tags={"category": category, "language": text(fields, "language") or "en"},
+    )

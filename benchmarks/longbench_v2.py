@@ -1,0 +1,58 @@
+"""LongBench v2 (Bai et al. 2025, arXiv 2412.15204): 503 questions of four options over 8k to 2M words.
+
+Rows come from ``DATA_DIR/longbench_v2/data.json`` or from the hub's file, a JSON array of 465 MB that is never
+loaded whole: it is scanned once, and a row is read when it is asked for. The buckets are the set's own: short,
+medium, long. An empty or unreadable reply counts as wrong, where the official runner skips it.
+Exercised by ``python run_compare.py --benchmark longbench_v2 --data-dir DIR --model HUB_ID --limit 30``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.base import CountTokens, Example, TaskSet
+from benchmarks.longbench_v2_templates import task
+from benchmarks.sources import hub_file, local_file, text
+from benchmarks.stored import StoredExamples
+
+HUB = "zai-org/LongBench-v2"
+REVISION = "2b48e494f2c7a2f0af81aae178e05c7e1dde0fe9"
+LETTERS = ("A", "B", "C", "D")
+LENGTHS = ("short", "medium", "long")
+
+
+def longbench_v2(count_tokens: CountTokens, *, data_dir: Path | None = None) -> list[TaskSet]:
+    """One task, in buckets by length; difficulty and domain are tags. `DataError` for data that are missing
+    or are no JSON array."""
+    path = data_dir / "longbench_v2" / "data.json" if data_dir else None
+    source = local_file(path) if path and path.is_file() else hub_file(HUB, "data.json", REVISION)
+    bad: list[str] = []
+    examples = StoredExamples(source, make_example, bad, array=True)
+    return [TaskSet(replace(task(), revision=source.revision), examples, left_out=bad)]
+
+
+def make_example(row: Mapping[str, Any]) -> Example | str:
+    """One row as an example, or why it is none."""
+    fields = ("_id", "context", "question", *(f"choice_{letter}" for letter in LETTERS))
+    missing = next((field for field in fields if not text(row, field).strip()), None)
+    if missing:
+        return f"it has no {missing}"
+    if row.get("answer") not in LETTERS:
+        return f"answer is {row.get('answer')!r}, expected A, B, C or D"
+    if row.get("length") not in LENGTHS:
+        return f"length is {row.get('length')!r}, expected short, medium or long"
+    context = text(row, "context")
+    return Example(
+        id=text(row, "_id"),
+        context=context,
+        question=text(row, "question"),
+        answers=(text(row, "answer"),),
+        choices=LETTERS,
+        length=len(context.split()),
+        bucket=text(row, "length"),
+        tags={field: text(row, field) for field in ("difficulty", "domain", "sub_domain")},
+        slots={f"choice_{letter}": text(row, f"choice_{letter}") for letter in LETTERS},
+    )

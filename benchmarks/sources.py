@@ -1,0 +1,224 @@
+"""Where benchmark files come from: a local folder, a member of a zip read in place, the Hugging Face hub.
+
+Order: what lies in the folder, what is in the hub's cache, the hub itself; a repository's script is never run.
+The hub's clients do the fetching (resumable, with progress); without a network one line says what is missing.
+A file's revision is its content's digest or the commit it was downloaded at, so that no two states of the
+data are ever mixed. A row that cannot be read is named with its file and line, and the reading goes on.
+Exercised by ``python -m pytest tests/benchmarks/test_sources.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+PIECE = 1 << 20
+DIGITS = 16
+HELLO = 10.0  # seconds that the hub has to answer at all
+
+
+class DataError(ValueError):
+    """Data that are not there or cannot be used; one line says what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of rows: on disk, or `member` of a zip on disk. `revision` names its content."""
+
+    path: Path
+    revision: str
+    member: str = ""
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.path.name}:{self.member}" if self.member else str(self.path)
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The file's bytes. `DataError` where it cannot be read."""
+        try:
+            if not self.member:
+                with self.path.open("rb") as file:
+                    yield file
+                return
+            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as inner:
+                yield inner  # type: ignore[misc]
+        except (OSError, zipfile.BadZipFile, zlib.error, KeyError, EOFError) as problem:
+            raise DataError(f"cannot read {self.name}: {problem}; fetch the file again") from problem
+
+
+def local_file(path: Path, *, revision: str = "") -> Source:
+    """A file on disk; its revision is ``file-`` and sixteen hex digits of its SHA-256 unless given."""
+    return Source(path, revision or f"file-{_digest(path)}")
+
+
+def zip_members(path: Path, *, revision: str = "") -> dict[str, Source]:
+    """The files of a zip by their last path component, none of them unpacked."""
+    revision = revision or f"file-{_digest(path)}"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+    except (OSError, zipfile.BadZipFile) as problem:
+        raise DataError(f"{path} is not a whole zip file ({problem}): fetch it again") from problem
+    return {name.rpartition("/")[2]: Source(path, revision, name) for name in names}
+
+
+def hub_file(repository: str, name: str, revision: str) -> Source:
+    """A file of a hub data set: from the cache if it is there, downloaded otherwise.
+
+    Its revision is ``REPOSITORY@COMMIT``. `DataError` without a network, or where there is no such file."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def fetch(offline: bool) -> str:
+        return hf_hub_download(
+            repository, name, repo_type="dataset", revision=revision, local_files_only=offline
+        )
+
+    try:
+        path = Path(fetch(offline=True))
+    except LocalEntryNotFoundError:
+        try:
+            _greet_hub()
+            path = Path(fetch(offline=False))
+        except Exception as problem:
+            raise _unreachable(f"{name} of {repository}", problem) from problem
+    folders = path.parts
+    commit = folders[folders.index("snapshots") + 1] if "snapshots" in folders else revision
+    return local_file(path, revision=f"{repository}@{commit}")
+
+
+@dataclass(frozen=True)
+class HubRows:
+    """The rows of a hub data set, each with its place ``REPOSITORY/CONFIG row N``, counted from 1."""
+
+    name: str
+    revision: str
+    rows: Sequence[dict[str, Any]]
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        return ((f"{self.name} row {number}", row) for number, row in enumerate(self.rows, start=1))
+
+
+def hub_rows(repository: str, config: str | None, split: str, revision: str | None = None) -> HubRows:
+    """A hub data set of parquet or JSON files, or a folder laid out like one.
+
+    `DataError` without a network, without such a configuration, or without the package datasets."""
+    try:
+        import datasets
+    except ImportError as problem:
+        raise DataError(
+            f"{repository} is read with the package datasets, which is not installed: pip install datasets"
+        ) from problem
+
+    def load() -> Any:
+        return datasets.load_dataset(repository, config, split=split, revision=revision)
+
+    try:
+        with _offline():
+            rows = load()
+    except Exception:
+        try:
+            _greet_hub()
+            rows = load()
+        except Exception as problem:
+            raise _unreachable(f"{config or 'the data'} of {repository}", problem) from problem
+    # datasets prepares a data set in a folder that is named after the commit (or the content) it was made from
+    commit = Path(rows.cache_files[0]["filename"]).parent.name if rows.cache_files else revision or "main"
+    return HubRows(f"{repository}/{config or split}", f"{repository}@{commit}", rows)
+
+
+def read_rows(source: Source, bad: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON objects of a file, one a line, each with its place ``FILE:LINE``.
+
+    A line that is no JSON object (torn, another type, other bytes than UTF-8) is added to `bad` with its
+    place; empty lines are passed over. `DataError` where the file cannot be read."""
+    with source.open() as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                place = f"{source.name}:{number}"
+                row = parse_row(line)
+                if row is None:
+                    bad.append(f"{place}: not a whole JSON object")
+                else:
+                    yield place, row
+
+
+def parse_row(text: bytes) -> dict[str, Any] | None:
+    """A JSON object, None for anything else."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def texts(value: object) -> tuple[str, ...] | None:
+    """A list of strings as a tuple; None for any other type, such as the bare string of a mistaken export."""
+    if isinstance(value, list | tuple) and all(isinstance(text, str) for text in value):
+        return tuple(value)
+    return None
+
+
+def text(row: dict[str, Any], field: str) -> str:
+    """A field's text, the empty string where it is missing, null or of another type."""
+    value = row.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def distinct(ids: Iterable[str]) -> Iterator[str]:
+    """The ids, a repeated one with ``-2``, ``-3`` ... behind it, as redistributed sets hold some rows twice."""
+    seen: dict[str, int] = {}
+    for one in ids:
+        seen[one] = seen.get(one, 0) + 1
+        yield one if seen[one] == 1 else f"{one}-{seen[one]}"
+
+
+def _digest(path: Path) -> str:
+    total = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(PIECE):
+                total.update(piece)
+    except OSError as problem:
+        raise DataError(f"cannot read {path}: {problem.strerror or problem}") from problem
+    return total.hexdigest()[:DIGITS]
+
+
+def _greet_hub() -> None:
+    """One quick request; raises where there is no network. The clients would try for half a minute instead,
+    and say so five times."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    get_session().head(constants.ENDPOINT, timeout=HELLO)
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """The package datasets reads its cache and asks nobody."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    before = config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+
+
+def _unreachable(what: str, problem: Exception) -> DataError:
+    reason = next(iter(str(problem).strip().splitlines()), "") or type(problem).__name__
+    return DataError(
+        f"cannot fetch {what} from the Hugging Face hub ({reason[:200]}): it is not in the cache; go online "
+        "once, or put the files in a folder and name it with --data-dir"
+    )

@@ -1,0 +1,143 @@
+"""Somebody's predictions as one more method of a run: ``--import-predictions LABEL=DIR``.
+
+DIR holds ``<task>.jsonl`` as LongBench writes it: `pred` in every row, and `_id` or `answers` to tell which
+example it is of. Rows are paired by `_id` where every row has one that the task knows, and otherwise by order:
+as many rows as the benchmark has examples (before ``--limit``), each with equal answers. What fits neither way
+is refused. A row that is not readable, or is not there, leaves its example undefined for this method, counted
+as such and never a zero. Such a method has no cost. Exercised by ``pytest tests/comparison/test_imports.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.base import Outline, Task
+from benchmarks.sources import distinct, local_file, parse_row, texts
+from methods.base import Answer, Undefined
+
+
+class ImportFolderError(ValueError):
+    """Predictions that are not of the examples of this run; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a folder says about one task: the prediction of every example that it has one of, and why another
+    has none."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    how: str = "no file for this task"
+
+    def answer(self, example: str) -> Answer:
+        """The imported prediction. `Undefined` where there is none."""
+        if example not in self.texts:
+            raise Undefined(self.reasons.get(example, self.how if not self.texts else "not in the import"))
+        return Answer(self.texts[example])
+
+    def describe(self) -> str:
+        """One line for the plan."""
+        if not self.texts and not self.reasons:
+            return self.how
+        line = f"{len(self.texts)} predictions imported, {self.how}"
+        if self.reasons:
+            line += f", {len(self.reasons)} rows unreadable ({next(iter(self.reasons.values()))})"
+        return line
+
+
+class Imported:
+    """Stands where a method's factory would; an imported method is never asked."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    place: str
+    row: Mapping[str, Any]
+
+    @property
+    def reason(self) -> str:
+        """Why this row holds no prediction; empty where it does."""
+        if not self.row:
+            return f"{self.place} is not a whole JSON object"
+        return "" if isinstance(self.row.get("pred"), str) else f"{self.place} has no text in pred"
+
+
+def parse_import(text: str) -> tuple[str, Path]:
+    """``LABEL=DIR``. ImportFolderError for anything else, and for a folder without any ``.jsonl``."""
+    label, equals, folder = (part.strip() for part in text.partition("="))
+    if not equals or not label or not folder:
+        raise ImportFolderError(f"--import-predictions {text!r}: expected LABEL=DIR")
+    path = Path(folder)
+    if not path.is_dir() or not any(path.glob("*.jsonl")):
+        raise ImportFolderError(
+            f"--import-predictions {label}: {folder} is no folder with <task>.jsonl files"
+        )
+    return label, path
+
+
+def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> Predictions:
+    """The predictions for one task, by example. ImportFolderError where they are of other data."""
+    path = _file(folder, task.name)
+    if path is None:
+        return Predictions()
+    rows = _rows(path)
+    found = _by_id(rows, outlines)
+    how = "paired by _id"
+    if found is None:
+        found, how = _by_order(label, path, rows, task, outlines), "paired by order"
+    pairs = {outline.id: row for outline, row in found}
+    for outline, row in found:
+        answers = texts(row.row.get("answers"))
+        if answers is not None and answers != tuple(outline.answers):
+            raise ImportFolderError(
+                f"--import-predictions {label}: {row.place} has other answers than example {outline.id} of "
+                f"task {task.name}: these predictions are of other data"
+            )
+    return Predictions(
+        texts={example: str(row.row["pred"]) for example, row in pairs.items() if not row.reason},
+        reasons={example: row.reason for example, row in pairs.items() if row.reason},
+        how=how,
+    )
+
+
+def _file(folder: Path, task: str) -> Path | None:
+    """The task's own file, or that of the name which LongBench's runner gives an `_e` task."""
+    names = dict.fromkeys((task, task.removesuffix("_e")))
+    paths = (folder / f"{name}.jsonl" for name in names)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _rows(path: Path) -> list[_Row]:
+    with local_file(path).open() as file:
+        lines = [(number, line) for number, line in enumerate(file, start=1) if line.strip()]
+    return [_Row(f"{path}:{number}", parse_row(line) or {}) for number, line in lines]
+
+
+def _by_id(rows: Sequence[_Row], outlines: Sequence[Outline]) -> list[tuple[Outline, _Row]] | None:
+    """Rows and examples of one `_id`; None unless every readable row has one and some are known."""
+    readable = [row for row in rows if row.row]
+    ids = [row.row.get("_id") for row in readable]
+    if not all(isinstance(one, str | int) for one in ids):
+        return None
+    named = dict(zip(distinct(str(one) for one in ids), readable, strict=True))
+    return [(outline, named[outline.id]) for outline in outlines if outline.id in named] or None
+
+
+def _by_order(
+    label: str, path: Path, rows: Sequence[_Row], task: Task, outlines: Sequence[Outline]
+) -> list[tuple[Outline, _Row]]:
+    start = f"--import-predictions {label}: {path}"
+    if len(rows) != len(outlines):
+        raise ImportFolderError(
+            f"{start} has {len(rows)} rows and task {task.name} has {len(outlines)} examples: give every row "
+            "the _id of its example, or one row to every example"
+        )
+    blind = next((row for row in rows if row.row and texts(row.row.get("answers")) is None), None)
+    if blind:
+        raise ImportFolderError(
+            f"{start} cannot be paired: {blind.place} has neither a known _id nor a list of answers"
+        )
+    return list(zip(outlines, rows, strict=True))

@@ -1,0 +1,312 @@
+"""The paper's efficiency table for any reader: seconds and peak memory of each method by context length
+(Ben-Kish et al. 2025, arXiv 2505.07793, the table of Falcon3-Mamba-Inst-7B).
+
+    python -m models.efficiency --random mamba-130m --methods full,oprm --lengths 2k,8k,32k --csv table.csv
+    python -m models.efficiency --model tiny --lengths 2k,4k,8k,16k,32k,64k,128k --plot table.png
+    python -m models.efficiency --random mamba-130m --methods full --lengths 512,2k --fallback 512 --new-tokens 1
+
+Every cell runs in a process of its own, so that no cell's peak hides another's: it loads the reader, reads a
+short prompt (which compiles the kernels), and answers one needle question whose plain prompt, wording
+included, is `length` tokens long, decoding exactly `--new-tokens` tokens. `--random SHAPE` needs no hub
+(models/shapes.py). `--fallback` adds the full context through transformers' own code, which is slow, at the
+lengths it is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import inspect
+import os
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from methods import find
+from models.efficiency_table import Measurement, add_to_csv, markdown, plot, start_csv
+from models.shapes import SHAPES, find_shape, write_random_reader
+
+if TYPE_CHECKING:
+    from benchmarks.base import Example, Task
+    from models.engine import Engine
+
+FALLBACK = "transformers"
+GIB = 1 << 30
+WARM_UP = 64
+SHORT_SECONDS, REPEATS = 2.0, 3  # a quick cell is answered three times and the median counts
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What every cell loads: `path` a name, hub id or folder, `name` what the table calls it."""
+
+    name: str
+    path: str
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method at one context length."""
+
+    method: str
+    length: int
+    chunk_size: int | None
+    new_tokens: int
+
+
+Context = tuple["Example", "Task"]
+
+
+def write_contexts(reader: Reader, lengths: Sequence[int]) -> dict[int, Context]:
+    """One needle question for each length, the needle in the middle."""
+    from benchmarks.needle import needle
+    from models.loading import load_tokenizer
+    from models.specs import reader_spec
+
+    tokenizer = load_tokenizer(reader_spec(reader.path))
+
+    def count_tokens(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    [sets] = needle(count_tokens, lengths=tuple(lengths), depths=(50,), samples=1)
+    return {length: (example, sets.task) for length, example in zip(lengths, sets.examples, strict=True)}
+
+
+def measure(reader: Reader, cell: Cell, context: Context) -> Measurement | None:
+    """Answer one question in this process and say what it cost; None where memory runs out.
+
+    ReaderError where the reader cannot be loaded."""
+    import torch
+
+    try:
+        return _measure(reader, cell, context)
+    except (MemoryError, torch.OutOfMemoryError):
+        return None
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):  # what torch says on a CPU
+            raise
+        return None
+
+
+def _measure(reader: Reader, cell: Cell, context: Context) -> Measurement:
+    from models.floor import floor_seconds, watch_forwards
+    from models.loading import device_gauge
+
+    engine = _load_fallback(reader) if cell.method == FALLBACK else _load(reader)
+    engine.eos_ids = frozenset()  # every cell decodes as many tokens as it is told
+    example, task = context
+    task = replace(task, max_new_tokens=cell.new_tokens, stop=())
+    method = _build(engine, cell)
+    engine.generate(engine.encode(task.prompt(example.context[:500], example.question))[-WARM_UP:], 2)
+    gauge = device_gauge(engine.device)
+    gc.collect()
+    gauge.reset()
+    loaded = gauge.peak()
+    seconds: list[float] = []
+    while not seconds or (sum(seconds) < SHORT_SECONDS and len(seconds) < REPEATS):
+        with watch_forwards(engine.model, gauge.synchronize) as calls, engine.meter() as cost:
+            method.answer(example.context, example.question, task=task)
+        if not seconds:
+            peak = cost.peak_bytes - loaded
+        seconds.append(cost.seconds["total"])
+    return Measurement(
+        reader=reader.name,
+        method=cell.method,
+        length=cell.length,
+        seconds=statistics.median(seconds),
+        peak_gib=peak / GIB,
+        floor_seconds=floor_seconds(engine.model, calls.shapes, gauge.synchronize),
+        outside=1 - calls.seconds / cost.seconds["total"],
+    )
+
+
+def _load(reader: Reader) -> Engine:
+    from models.engine import Engine
+
+    return Engine.load(reader.path, device=reader.device, dtype=reader.dtype)
+
+
+def _load_fallback(reader: Reader) -> Engine:
+    """The reader on a CPU as transformers runs it by itself, none of our kernels attached."""
+    from torch.cuda import is_available
+    from transformers import AutoModelForCausalLM
+
+    from models.engine import Engine
+    from models.loading import load_tokenizer
+    from models.specs import ReaderError, reader_spec
+
+    if reader.device != "cpu" and (reader.device != "auto" or is_available()):
+        raise ReaderError(
+            "--fallback compares on a CPU: add --device cpu (CUDA's kernels are transformers' own)"
+        )
+    spec = reader_spec(reader.path)
+    dtype: Any = "float32" if reader.dtype == "auto" else reader.dtype
+    model = AutoModelForCausalLM.from_pretrained(spec.path, revision=spec.revision or "main", dtype=dtype)
+    return Engine(model, load_tokenizer(spec), spec)
+
+
+def _build(engine: Engine, cell: Cell) -> Any:
+    factory = find("full" if cell.method == FALLBACK else cell.method)
+    takes_size = "chunk_size" in inspect.signature(factory).parameters
+    return factory(engine, **({"chunk_size": cell.chunk_size} if takes_size and cell.chunk_size else {}))
+
+
+# The program
+
+
+def lengths_of(text: str) -> tuple[int, ...]:
+    """``"512,2k"`` is (512, 2000)."""
+    try:
+        found = tuple(sorted({_length(part) for part in text.split(",")}))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected lengths in tokens like 512,2k,16k") from None
+    if found[0] < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: a context has at least 1 token")
+    return found
+
+
+def _length(text: str) -> int:
+    return int(text[:-1]) * 1000 if text.lower().endswith("k") else int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of this program."""
+    made = argparse.ArgumentParser(
+        prog="python -m models.efficiency", description="Seconds and peak memory by context length."
+    )
+    which = made.add_mutually_exclusive_group()
+    which.add_argument("--model", default="tiny", help="a reader's name, hub id or folder (default: tiny)")
+    which.add_argument("--random", metavar="SHAPE", help=f"random weights: {', '.join(SHAPES)}")
+    made.add_argument(
+        "--methods", default="full,oprm", help="names, separated by commas (default: %(default)s)"
+    )
+    made.add_argument(
+        "--lengths",
+        type=lengths_of,
+        default=lengths_of("2k,4k,8k,16k,32k,64k,128k"),
+        help="tokens of context",
+    )
+    made.add_argument("--chunk-size", type=int, help="of the methods with chunks (default: the reader's)")
+    made.add_argument("--new-tokens", type=int, default=20, help="tokens decoded (default: %(default)s)")
+    made.add_argument(
+        "--fallback",
+        type=lengths_of,
+        nargs="?",
+        const=lengths_of("512"),
+        default=(),
+        metavar="LENGTHS",
+        help="transformers' own code as well, at these lengths (default: 512)",
+    )
+    made.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    made.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+    made.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    made.add_argument("--csv", type=Path, metavar="FILE", help="written row by row")
+    made.add_argument("--plot", type=Path, metavar="FILE", help="a picture (.png, .pdf)")
+    return made
+
+
+def cells_of(given: argparse.Namespace) -> list[Cell]:
+    """The short lengths first, so that an interrupted table is complete up to a length."""
+    plans = [(method, length) for length in given.lengths for method in given.methods.split(",")]
+    plans += [(FALLBACK, length) for length in given.fallback]
+    return [
+        Cell(*plan, given.chunk_size, given.new_tokens) for plan in sorted(plans, key=lambda plan: plan[1])
+    ]
+
+
+def in_process(work: Any, *arguments: Any) -> Any:
+    """Runs `work` in a fresh process and returns what it returns; its errors are raised here."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        future: Future[Any] = pool.submit(work, *arguments)
+        return future.result()
+
+
+def measurements(reader: Reader, cells: Sequence[Cell]) -> Iterator[Measurement]:
+    """Every cell that fits in memory, as it is measured; the others are named on stderr."""
+    contexts = in_process(write_contexts, reader, sorted({cell.length for cell in cells}))
+    with tqdm(total=sum(cell.length for cell in cells), unit="token", unit_scale=True) as bar:
+        for cell in cells:
+            bar.set_description(f"{cell.method} {cell.length}")
+            try:
+                measured = in_process(measure, reader, cell, contexts[cell.length])
+            except BrokenProcessPool:
+                measured = None  # the kernel kills a process that takes the machine's last memory
+            bar.update(cell.length)
+            if measured is None:
+                bar.write(f"{cell.method} at {cell.length} tokens ran out of memory", file=sys.stderr)
+                continue
+            bar.write(
+                f"{measured.method} {measured.length}: {measured.seconds:.3f} s, {measured.peak_gib:.3f} GiB, "
+                f"{100 * measured.outside:.1f} % outside the reader's forward calls",
+                file=sys.stderr,
+            )
+            yield measured
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write what was asked for; 2 on a user's error, 130 when interrupted."""
+    given = parser().parse_args(arguments)
+    if given.threads:
+        for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            os.environ[variable] = str(given.threads)  # read by the cells' processes
+    try:
+        for method in given.methods.split(","):
+            find(method)
+        return _run(given, cells_of(given))
+    except ValueError as error:
+        print(f"models.efficiency: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(given: argparse.Namespace, cells: Sequence[Cell]) -> int:
+    done: list[Measurement] = []
+    status = 0
+    if given.csv:
+        start_csv(given.csv)
+    with TemporaryDirectory(prefix="random-reader-") as folder:
+        reader = Reader(given.model, given.model, given.device, given.dtype)
+        try:
+            if given.random:
+                reader = _random_reader(given, folder)
+            for measured in measurements(reader, cells):
+                done.append(measured)
+                if given.csv:
+                    add_to_csv(given.csv, measured)
+        except KeyboardInterrupt:
+            print("interrupted: the table holds what was measured", file=sys.stderr)
+            status = 130
+    if done:
+        print(markdown(done))
+        if given.plot:
+            plot(done, given.plot)
+    return status
+
+
+def _random_reader(given: argparse.Namespace, folder: str) -> Reader:
+    in_process(_write_reader, find_shape(given.random), folder, given.device, given.dtype)
+    return Reader(f"random {given.random}", folder, given.device, given.dtype)
+
+
+def _write_reader(shape: dict[str, Any], folder: str, device: str, dtype: str) -> None:
+    from torch.cuda import is_available
+
+    if device == "auto":
+        device = "cuda" if is_available() else "cpu"
+    if dtype == "auto":
+        dtype = "float32" if device == "cpu" else "float16"
+    write_random_reader(shape, Path(folder), dtype=dtype, device=device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

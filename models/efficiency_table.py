@@ -1,0 +1,130 @@
+"""The paper's efficiency table (Ben-Kish et al. 2025: seconds and memory by context length) as values, a CSV,
+markdown and a picture.
+
+Torch-free. Exercised by ``python -m models.efficiency``.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+COLUMNS = ("reader", "method", "length", "seconds", "tokens_per_second", "peak_gib", "floor_seconds")
+COLOURS = (
+    "#000000",
+    "#D55E00",
+    "#0072B2",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)  # Okabe and Ito (2008)
+MARKERS = "os^DvPX"
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One method at one context length.
+
+    `seconds` is the wall time of one answer, `tokens_per_second` the length over it (chunk methods read more
+    tokens than that), `peak_gib` the highest memory above what the loaded reader takes, `floor_seconds` the
+    time of the reader's linear layers alone, `outside` the share of the wall time that is not spent in the
+    reader's forward calls."""
+
+    reader: str
+    method: str
+    length: int
+    seconds: float
+    peak_gib: float
+    floor_seconds: float
+    outside: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.length / self.seconds
+
+
+def start_csv(path: Path) -> None:
+    """The header alone, in a new file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+
+
+def add_to_csv(path: Path, measured: Measurement) -> None:
+    """One more row, on the disk when this returns."""
+    with path.open("a", newline="", encoding="utf-8") as file:
+        values = [getattr(measured, column) for column in COLUMNS]
+        csv.writer(file, lineterminator="\n").writerow(
+            [f"{value:.6g}" if isinstance(value, float) else value for value in values]
+        )
+
+
+def markdown(measured: Sequence[Measurement]) -> str:
+    """Rows are quantities by method, columns context lengths; a cell that was not measured is a dash."""
+    lengths = sorted({one.length for one in measured})
+    methods = list(dict.fromkeys(one.method for one in measured))
+    cells = {(one.method, one.length): one for one in measured}
+    quantities: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
+        ("seconds", lambda one: _digits(one.seconds)),
+        ("seconds, linear layers alone", lambda one: _digits(one.floor_seconds)),
+        ("tokens a second", lambda one: f"{one.tokens_per_second:,.0f}"),
+        ("GiB above the loaded reader", lambda one: _digits(one.peak_gib)),
+        ("outside the reader's forward", lambda one: f"{100 * one.outside:.1f} %"),
+    )
+    lines = [
+        "| | " + " | ".join(_short(length) for length in lengths) + " |",
+        "|---|" + "---:|" * len(lengths),
+    ]
+    for title, show in quantities:
+        for method in methods:
+            row = [cells.get((method, length)) for length in lengths]
+            shown = [NOTHING if one is None else show(one) for one in row]
+            lines.append(f"| {title}, `{method}` | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def plot(measured: Sequence[Measurement], path: Path) -> None:
+    """Seconds and memory against the context's length, both axes logarithmic; the floor is dotted."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    for place, method in enumerate(dict.fromkeys(one.method for one in measured)):
+        rows = sorted((one for one in measured if one.method == method), key=lambda one: one.length)
+        look: dict[str, Any] = {
+            "color": COLOURS[place % len(COLOURS)],
+            "marker": MARKERS[place % len(MARKERS)],
+        }
+        lengths = [one.length for one in rows]
+        left.plot(lengths, [one.seconds for one in rows], label=method, **look)
+        left.plot(lengths, [one.floor_seconds for one in rows], ":", color=look["color"], linewidth=0.9)
+        right.plot(lengths, [one.peak_gib for one in rows], label=method, **look)
+    left.set_ylabel("seconds (dotted: linear layers alone)")
+    right.set_ylabel("GiB above the loaded reader")
+    for axes in (left, right):
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        shown = sorted({one.length for one in measured})
+        axes.set_xticks(shown, [_short(length) for length in shown])
+        axes.minorticks_off()
+        axes.set_xlabel(f"tokens of context, {measured[0].reader}")
+        axes.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=200)
+    pyplot.close(figure)
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _short(length: int) -> str:
+    return f"{length // 1000}K" if length % 1000 == 0 else f"{length:,}"

@@ -1,0 +1,76 @@
+"""Where a reader has to stop: its window, its end-of-text ids, a stop string, the largest forward that its
+kernels can address, and the positions whose logits are made. Exercised by ``pytest tests/models/test_limits.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+INT32 = 2**31 - 1
+
+
+def window_of(config: Any) -> int | None:
+    """The number of positions, where there is attention over all of them; recurrent readers have no limit."""
+    attends = getattr(config, "num_attention_heads", None)
+    return getattr(config, "max_position_embeddings", None) if attends else None
+
+
+def end_ids(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stop_tokens: Sequence[str] = ()
+) -> frozenset[int]:
+    """The tokens that end a text, as the model's and the tokenizer's settings name them, and those of the
+    spec's `stop_tokens` that are one token."""
+    configured: Any = getattr(model.generation_config, "eos_token_id", None)
+    several = configured if isinstance(configured, list) else [configured]
+    ends = [ids[0] for ids in (_ids(tokenizer, token) for token in stop_tokens) if len(ids) == 1]
+    return frozenset(token for token in (*several, *ends, tokenizer.eos_token_id) if isinstance(token, int))
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def stop_at(text: str, stop: Sequence[str]) -> int | None:
+    """Where the text ends if one of the stop strings occurs after its first printing character."""
+    first = len(text) - len(text.lstrip())
+    found = [place for place in (text.find(string, first + 1) for string in stop) if place >= 0]
+    return min(found, default=None)
+
+
+def addressable_tokens(model: nn.Module) -> int | None:
+    """How many tokens (rows times length) one forward may hold where the mamba_ssm kernels run; None for no
+    limit.
+
+    Mamba-2's Triton kernels compute offsets in 32 bits over views of what `in_proj` puts out, and over a
+    state for every chunk. Beyond they crash, or answer wrongly without a word (state-spaces/mamba, issues
+    503, 686 and 1015)."""
+    widths = [_elements_a_token(module) for module in model.modules() if _is_mamba2(module)]
+    return INT32 // max(widths) if widths else None
+
+
+def _is_mamba2(module: nn.Module) -> bool:
+    return all(hasattr(module, name) for name in ("A_log", "in_proj", "chunk_size", "head_dim"))
+
+
+def _elements_a_token(mixer: Any) -> int:
+    states = mixer.num_heads * mixer.head_dim * mixer.ssm_state_size
+    return max(mixer.in_proj.out_features, -(-states // mixer.chunk_size))
+
+
+@contextmanager
+def head_reads_last(model: PreTrainedModel, last: int) -> Iterator[None]:
+    """For models that know no `logits_to_keep`: their head sees the last positions only (0: all)."""
+    head = model.get_output_embeddings() if last else None
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][:, -last:], *inputs[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()

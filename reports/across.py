@@ -1,0 +1,193 @@
+"""Several runs as one report: the same methods on the same tasks, read by different models.
+
+Every model is compared with itself, method against baseline; what is joined is the tables and the test
+families, so that more models mean a stricter correction. Exercised by ``python -m reports RUN_DIR RUN_DIR``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from comparison.records import slug, write_whole
+from reports import plots
+from reports.analysis import Analysis, adjust, analyse
+from reports.collect import ReportError, Run, read_run
+from reports.content import Page, Section, markdown_page, origin, page_of
+from reports.cost import cost_rows
+from reports.data_files import Data, csv_files, data_tables, json_text
+from reports.html_page import html_page
+from reports.latex import latex_tables
+from reports.selection import selection_rows
+from reports.tables import Cell, Row, Table, code, csv_text
+
+SAME_SETTINGS = ("seed", "baseline", "device")
+SAME_TASK = ("revision", "metric", "wording", "n", "confirmatory")
+
+
+def write_joined_report(
+    folders: Sequence[Path | str],
+    out: Path | None = None,
+    *,
+    margin: float | None = None,
+    failures: str = "zero",
+    paper: bool = False,
+) -> Path:
+    """One report of several run folders in `out` (a folder beside the first, named after all of them); returns
+    the path of its ``report.md``. Raises `ReportError` where their settings differ, naming what does."""
+    runs = [read_run(folder, failures) for folder in folders]
+    refuse_mixed(runs)
+    out = out or runs[0].folder.resolve().parent / "+".join(run.folder.resolve().name for run in runs)
+    if (out / "run.json").exists():
+        raise ReportError(f"{out} is a run folder: expected another folder for the joined report (--out DIR)")
+    pages: list[Page] = []
+    data: Data = {}
+    pictures: dict[str, str] = {}
+    analyses = joint_families([analyse(run, margin) for run in runs])
+    for run, analysis in zip(runs, analyses, strict=True):
+        costs, picked = cost_rows(run), selection_rows(run)
+        place = slug(run.model)
+        (out / place).mkdir(parents=True, exist_ok=True)
+        drawn = plots.draw(replace(run, folder=out / place), analysis, costs)
+        drawn = [replace(picture, name=f"{place}/{picture.name}") for picture in drawn]
+        pages.append(page_of(run, analysis, costs, picked, drawn, paper=paper))
+        data = _extend(data, data_tables(run, analysis, costs, picked))
+        pictures |= {picture.data_name: csv_text(picture.header, picture.rows) for picture in drawn}
+    page = join_pages(runs, pages)
+    files = csv_files(data) | pictures
+    files["report.json"] = json_text(data, list(zip(runs, analyses, strict=True)), page.summary)
+    files |= {"tables.tex": latex_tables(page.tables), "report.html": html_page(page, out)}
+    for name, text in {**files, "report.md": markdown_page(page)}.items():
+        write_whole(out / name, text)
+    return out / "report.md"
+
+
+def refuse_mixed(runs: Sequence[Run]) -> None:
+    """Raise `ReportError` naming every setting in which the runs differ and should not, or a model that two
+    of them share."""
+    for place, run in enumerate(runs):
+        for other in runs[:place]:
+            if _identity(run) == _identity(other):
+                raise ReportError(
+                    f"{other.folder} and {run.folder} are both of the model {run.model}: expected one run a "
+                    "model; the same --out joins methods, --against compares two runs"
+                )
+    first, others = runs[0], runs[1:]
+    found = [
+        f"{name} ({mine!r} in {first.folder}, {theirs!r} in {run.folder})"
+        for run in others
+        for name, mine, theirs in _mixed(first, run)
+    ]
+    if found:
+        raise ReportError(
+            f"the runs were made under different settings and can't be joined: {'; '.join(found)}"
+        )
+
+
+def joint_families(analyses: Sequence[Analysis]) -> list[Analysis]:
+    """The analyses with p-values adjusted over all of them: one confirmatory and one exploratory family."""
+    every = {(n, place): one for n, each in enumerate(analyses) for place, one in each.contrasts.items()}
+    adjusted, sizes = adjust(every)
+    return [
+        replace(each, contrasts={place: adjusted[n, place] for place in each.contrasts}, family_sizes=sizes)
+        for n, each in enumerate(analyses)
+    ]
+
+
+def join_pages(runs: Sequence[Run], pages: Sequence[Page]) -> Page:
+    """One page: every table with a first column for the model, every picture, how each run was made."""
+    models = [run.model for run in runs]
+    sections = []
+    for title in dict.fromkeys(section.title for page in pages for section in page.sections[:-1]):
+        parts = [next((one for one in page.sections if one.title == title), Section(title)) for page in pages]
+        names = dict.fromkeys(table.title for part in parts for table in part.tables)
+        tables = [
+            join_tables(
+                [
+                    (m, t)
+                    for m, part in zip(models, parts, strict=True)
+                    for t in part.tables
+                    if t.title == name
+                ]
+            )
+            for name in names
+        ]
+        figures = [
+            replace(
+                figure, picture=replace(figure.picture, caption=f"{code(model)}: {figure.picture.caption}")
+            )
+            for model, part in zip(models, parts, strict=True)
+            for figure in part.figures
+        ]
+        sections.append(Section(title, tables, figures))
+    lines = [f"{code(run.model)}: {line}" for run in runs for line in origin(run)[:-2]]
+    lines.append(
+        "Each run's own folder has its answers, and a report that leads from a number to its questions."
+    )
+    summary = "\n\n".join(f"{code(model)}: {page.summary}" for model, page in zip(models, pages, strict=True))
+    title = f"{len(models)} models: {', '.join(code(model) for model in models)}"
+    return Page(title, summary, [*sections, Section("The runs", lines=lines)])
+
+
+def join_tables(tables: Sequence[tuple[str, Table]]) -> Table:
+    """Tables of one shape, one a model, under one header; sizes that differ leave the header."""
+    _, first = tables[0]
+    header = first.header
+    if any(table.header != header for _, table in tables):
+        header = [_unsized(cell) for cell in header]
+    rows: list[Row] = [
+        [Cell(model, code=True), *map(_unlinked, row)] for model, table in tables for row in table.rows
+    ]
+    notes = list(dict.fromkeys(note for _, table in tables for note in table.notes))
+    line = " ".join(dict.fromkeys(table.signature for _, table in tables))
+    return Table(first.title, ["model", *header], rows, line, notes, first.names + 1)
+
+
+def _unsized(cell: Cell | str) -> Cell | str:
+    return cell if isinstance(cell, str) else replace(cell, after="")
+
+
+def _unlinked(cell: Cell | str) -> Cell | str:
+    return cell if isinstance(cell, str) else replace(cell, about=None)
+
+
+def _identity(run: Run) -> tuple[Any, ...]:
+    return tuple(run.settings.get(name) for name in ("path", "revision", "dtype"))
+
+
+def _mixed(one: Run, two: Run) -> Iterator[tuple[str, Any, Any]]:
+    for name in SAME_SETTINGS:
+        yield from _unequal(name, one.settings.get(name), two.settings.get(name))
+    specs = [{row["label"]: row.get("spec") for row in run.info["methods"]} for run in (one, two)]
+    for label in specs[0]:
+        yield from _unequal(f"method {label}", specs[0][label], specs[1].get(label, "not in it"))
+    for label in specs[1]:
+        if label not in specs[0]:
+            yield f"method {label}", "not in it", specs[1][label]
+    tasks = [
+        {row["name"]: row for benchmark in run.info["benchmarks"] for row in benchmark["tasks"]}
+        for run in (one, two)
+    ]
+    for name in dict.fromkeys([*tasks[0], *tasks[1]]):
+        if name not in tasks[0] or name not in tasks[1]:
+            before, after = ("in it" if name in each else "not in it" for each in tasks)
+            yield f"task {name}", before, after
+            continue
+        for field in SAME_TASK:
+            yield from _unequal(
+                f"{field} of task {name}", tasks[0][name].get(field), tasks[1][name].get(field)
+            )
+
+
+def _unequal(name: str, one: Any, two: Any) -> Iterator[tuple[str, Any, Any]]:
+    if one != two:
+        yield name, one, two
+
+
+def _extend(data: Data, more: Data) -> Data:
+    return {
+        name: (columns, [*(data[name][1] if name in data else []), *rows])
+        for name, (columns, rows) in more.items()
+    }

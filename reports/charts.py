@@ -1,0 +1,238 @@
+"""Pictures of quality and cost: score against latency with the frontier, differences from the baseline as a
+forest, time against length.
+
+Exercised by ``python -m reports RUN_DIR``, which writes the CSV of every picture beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reports.analysis import ALL, MACRO, Analysis, Contrast
+from reports.collect import MethodInfo, Run
+from reports.cost import CostRow, warm_seconds
+from reports.drawing import Picture, figure, look, method_name, rule, save, short, style
+from reports.statistics import Estimate
+from reports.tables import code
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Costs = Mapping[tuple[str, str], CostRow]
+Point = tuple[MethodInfo, Estimate, Estimate]
+FOREST_COLUMNS = 4
+MARGIN: dict[str, Any] = {"color": "#0072B2", "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
+
+
+def draw_quality(run: Run, analysis: Analysis, costs: Costs) -> Picture | None:
+    """``quality.png``: the mean over tasks against time relative to the baseline, both with their intervals."""
+    points = _quality_points(run, analysis, costs)
+    if len(points) < 2:
+        return None
+    best = frontier(points)
+    with style():
+        drawn = figure((6.6, 3.4))
+        panel = drawn.subplots()
+        for method, time, score in points:
+            _draw_point(panel, run, method, time, score)
+        steps = sorted((time.mean, 100 * score.mean) for one, time, score in points if one.label in best)
+        panel.plot(*zip(*steps, strict=True), color="#BBBBBB", linewidth=4, zorder=0.5, label="frontier")
+        panel.set(xscale="log", ylim=(-3, 103), ylabel="mean over tasks (points)")
+        panel.set_xlabel(f"time per question / {short(run.baseline)} (logarithmic)")
+        _plain_ticks(panel)
+        panel.axvline(1.0, color="#DDDDDD", linewidth=0.8, zorder=0)
+        rule(panel, "y")
+        drawn.legend(loc="outside right center", handlelength=1.6)
+        save(drawn, run.folder / "quality.png")
+    names = tuple(task.name for task in run.confirmatory)
+    header = "model,method,time_ratio,time_low,time_high,mean,low,high,frontier"
+    return Picture(
+        name="quality.png",
+        title="Quality against latency, by method",
+        caption="Up and to the left is better. Across: time per question relative to "
+        f"{code(run.baseline)} (geometric mean over the same questions); up: the mean over tasks; both with "
+        "clustered 95 % intervals. Grey line: the frontier, the methods that no other method beats in both.",
+        tasks=names,
+        header=tuple(header.split(",")),
+        rows=[
+            (
+                *(run.model, method.label, time.mean, time.low, time.high),
+                *(100 * score.mean, 100 * score.low, 100 * score.high),
+                int(method.label in best),
+            )
+            for method, time, score in points
+        ],
+    )
+
+
+def frontier(points: Iterable[Point]) -> set[str]:
+    """The labels of the methods, controls aside, to which no other is at once no slower and no worse (and
+    better in one of the two)."""
+    rivals = [(one.label, time.mean, score.mean) for one, time, score in points if not one.control]
+    return {
+        label
+        for label, time, score in rivals
+        if not any(
+            other_time <= time and other_score >= score and (other_time, other_score) != (time, score)
+            for _, other_time, other_score in rivals
+        )
+    }
+
+
+def draw_forest(run: Run, analysis: Analysis) -> Picture | None:
+    """``forest.png``: every method's difference from the baseline, the macro row first, then by task."""
+    names = [MACRO, *(task.name for task in run.tasks)] if len(run.confirmatory) > 1 else []
+    names = names or [task.name for task in run.tasks]
+    shown = {place: one for place, one in analysis.contrasts.items() if place[2] == ALL and place[1] in names}
+    names = [name for name in names if any(task == name for _, task, _ in shown)]
+    methods = [one for one in run.methods if any(label == one.label for label, _, _ in shown)]
+    if not shown:
+        return None
+    rows = math.ceil(len(names) / FOREST_COLUMNS)
+    columns = math.ceil(len(names) / rows)
+    with style():
+        drawn = figure((1.8 + 2.1 * columns, rows * (0.9 + 0.26 * len(methods))))
+        axes = drawn.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for panel in axes.flat[len(names) :]:
+            panel.set_axis_off()
+        for panel, name in zip(axes.flat, names, strict=False):
+            _draw_panel(panel, run, analysis, methods, name)
+        for panel in axes.flat[max(0, len(names) - columns) : len(names)]:
+            panel.set_xlabel("Δ (points)")
+            panel.tick_params(labelbottom=True)
+        save(drawn, run.folder / "forest.png")
+    return Picture(
+        name="forest.png",
+        title="Differences from the baseline, by method and task",
+        caption=_forest_caption(run, analysis),
+        tasks=tuple(task.name for task in run.tasks if task.name in names or MACRO in names),
+        header=tuple("model,method,task,n,clusters,delta,low,high,p_adjusted,family".split(",")),
+        rows=[(run.model, method, task, *_forest_row(one)) for (method, task, _), one in shown.items()],
+    )
+
+
+def draw_cost(run: Run) -> Picture | None:
+    """``cost_length.png``: median seconds by the length of the context, in octaves; None where all contexts
+    lie in one."""
+    cells: dict[tuple[str, int], list[float]] = {}
+    for (method, _), records in run.records.items():
+        for record in records.values():
+            seconds = warm_seconds(record)
+            if seconds and record.error is None and record.length > 0:
+                cells.setdefault((method, octave(record.length)), []).append(seconds)
+    octaves = sorted({place for _, place in cells})
+    if len(octaves) < 2:
+        return None
+    with style():
+        drawn = figure((6.6, 3.2))
+        panel = drawn.subplots()
+        for one in sorted(run.methods, key=lambda one: one.control):
+            x = [place for place in octaves if (one.label, place) in cells]
+            y = [float(np.median(np.array(cells[one.label, place]))) for place in x]
+            if x:
+                panel.plot(x, y, label=method_name(run, one), **look(run, one))
+        panel.set(
+            xscale="log", yscale="log", xlabel="length of the context (tokens)", ylabel="median seconds"
+        )
+        panel.set_xticks(octaves, [f"{place:,}" for place in octaves])
+        panel.set_xticks([], minor=True)
+        rule(panel, "y")
+        drawn.legend(loc="outside right center", handlelength=3.2)
+        save(drawn, run.folder / "cost_length.png")
+    return Picture(
+        name="cost_length.png",
+        title="Cost against length, by method",
+        caption="Median seconds per question (warm answers, all tasks) by the length of the context; a point "
+        "gathers the contexts that are nearest to its power of two. Both axes are logarithmic: a line that "
+        "rises as fast as the lengths is a cost in proportion to them.",
+        tasks=tuple(task.name for task in run.tasks),
+        header=("model", "method", "length", "n", "seconds_median"),
+        rows=[
+            (run.model, method, place, len(seconds), float(np.median(seconds)))
+            for (method, place), seconds in sorted(cells.items())
+        ],
+    )
+
+
+def octave(length: int) -> int:
+    """The power of two that is nearest to a length on a logarithmic scale."""
+    return int(2 ** round(math.log2(length)))
+
+
+def _quality_points(run: Run, analysis: Analysis, costs: Costs) -> list[Point]:
+    points = []
+    for method in run.methods:
+        score, row = analysis.results.get((method.label, MACRO, ALL)), costs.get((method.label, ALL))
+        if score and row and row.ratio:
+            points.append((method, row.ratio, score))
+    return points
+
+
+def _draw_point(panel: Axes, run: Run, method: MethodInfo, time: Estimate, score: Estimate) -> None:
+    own = look(run, method)
+    own["linestyle"], width = "none", 0.8 if method.control else 1.4
+    across, up = _arms(time, 1.0), _arms(score, 100.0)
+    panel.errorbar(
+        time.mean,
+        100 * score.mean,
+        xerr=across,
+        yerr=up,
+        elinewidth=width,
+        label=method_name(run, method),
+        **own,
+    )
+
+
+def _arms(estimate: Estimate, scale: float) -> np.ndarray:
+    """How far the interval reaches below and above the mean [2, 1]; nothing where there is no interval."""
+    reach = [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
+    return scale * np.nan_to_num(np.maximum(np.array(reach), 0.0))
+
+
+def _plain_ticks(panel: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    panel.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 3.0, 5.0)))
+    panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    panel.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_panel(panel: Axes, run: Run, analysis: Analysis, methods: list[MethodInfo], name: str) -> None:
+    for place, method in enumerate(methods):
+        contrast = analysis.contrasts.get((method.label, name, ALL))
+        if not contrast:
+            continue
+        estimate, own = contrast.difference.estimate, look(run, method)
+        own["linestyle"] = "none"
+        if not contrast.significant:
+            own["markerfacecolor"] = "white"
+        arms = None if contrast.few else _arms(estimate, 100.0)
+        panel.errorbar(100 * estimate.mean, place, xerr=arms, elinewidth=1.2, **own)
+    panel.axvline(0.0, color="#000000", linewidth=0.7, zorder=1)
+    if analysis.margin is not None:
+        panel.axvline(-100 * analysis.margin, **MARGIN)
+    panel.set_title(short(name), fontweight="bold" if name == MACRO else "normal")
+    panel.set_yticks(range(len(methods)), [method_name(run, method) for method in methods])
+    panel.set_ylim(len(methods) - 0.5, -0.5)
+    rule(panel, "x")
+
+
+def _forest_row(contrast: Contrast) -> tuple[int, int, float, float, float, float | None, str]:
+    one = contrast.difference.estimate
+    points = (100 * one.mean, 100 * one.low, 100 * one.high)
+    return one.n, one.clusters, *points, contrast.p_adjusted, contrast.family
+
+
+def _forest_caption(run: Run, analysis: Analysis) -> str:
+    margin = ""
+    if analysis.margin is not None:
+        margin = f" Dashed: the margin, {100 * analysis.margin:g} points below {code(run.baseline)}."
+    return (
+        f"Each method minus {code(run.baseline)} with its clustered 95 % interval; right of zero the method "
+        "is better. Filled: adjusted p below 0.05; hollow: not, or a control (never tested). A point without "
+        f"an interval rests on fewer than 20 clusters.{margin}"
+    )

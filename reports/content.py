@@ -1,0 +1,124 @@
+"""What a report holds, in order, before it is written in any format: a title, a summary, sections of tables
+and pictures, and how the run was made.
+
+Exercised by ``python -m reports RUN_DIR``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.analysis import Analysis
+from reports.collect import Run
+from reports.cost import CostRow
+from reports.cost_tables import cost_table, failure_table, selection_table
+from reports.drawing import Picture
+from reports.published import published_tables
+from reports.score_tables import absent_table, bucket_tables, main_table, paired_tables
+from reports.selection import SelectionRow
+from reports.signature import signature
+from reports.summary import summary
+from reports.tables import Table, code, markdown
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a run folder with the line that says what its numbers rest on."""
+
+    picture: Picture
+    signature: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it; a section of one table takes that table's title."""
+
+    title: str
+    tables: Sequence[Table] = ()
+    figures: Sequence[Figure] = ()
+    lines: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report. Its texts are in the markup of `reports.markup`."""
+
+    title: str
+    summary: str
+    sections: Sequence[Section]
+
+    @property
+    def tables(self) -> list[Table]:
+        return [table for section in self.sections for table in section.tables]
+
+
+def page_of(
+    run: Run,
+    analysis: Analysis,
+    costs: Mapping[tuple[str, str], CostRow],
+    picked: Sequence[SelectionRow],
+    pictures: Sequence[Picture],
+    *,
+    paper: bool = False,
+) -> Page:
+    """The report of one run; with `paper`, what was published is set beside it."""
+    singles = [main_table(run, analysis), absent_table(run, analysis)]
+    sections = [_alone(table) for table in singles if table]
+    sections += _group("Paired differences", paired_tables(run, analysis))
+    sections += _group("By bucket", bucket_tables(run, analysis))
+    singles = [cost_table(run, analysis, costs), selection_table(run, analysis, picked)]
+    sections += [_alone(table) for table in [*singles, failure_table(run, analysis)] if table]
+    sections += _group("Published numbers", published_tables(run, analysis) if paper else [])
+    figures = [Figure(picture, signature(run, analysis, picture.tasks)) for picture in pictures]
+    sections += [Section("Pictures", figures=figures)] if figures else []
+    sections += [Section("The run", lines=origin(run))]
+    title = f"{code(run.model)}: {len(run.methods)} methods on {len(run.tasks)} tasks"
+    return Page(title, summary(run, analysis, costs), sections)
+
+
+def markdown_page(page: Page) -> str:
+    """The report as GitHub markdown."""
+    parts = [f"# {page.title}\n", f"{page.summary}\n"]
+    for section in page.sections:
+        if len(section.tables) == 1 and section.tables[0].title == section.title:
+            parts.append(markdown(section.tables[0]))
+            continue
+        parts.append(f"## {section.title}\n")
+        parts += [markdown(table, level=3) for table in section.tables]
+        parts += [_figure(figure) for figure in section.figures]
+        parts += ["\n".join(f"- {line}" for line in section.lines) + "\n"] if section.lines else []
+    return "\n".join(parts)
+
+
+def origin(run: Run) -> list[str]:
+    """How the run was made, so that it can be made again; the last two lines say where its numbers are."""
+    versions = ", ".join(f"{name} {version}" for name, version in (run.info.get("versions") or {}).items())
+    lines = [f"Command: {code(str(run.info.get('command', 'unknown')))}"]
+    lines += [f"Started: {code(str(run.info.get('created', 'unknown')))}"]
+    lines += [f"Versions: {code(versions)}"] if versions else []
+    return [
+        *lines,
+        "Every answer is in `records/`. The numbers above are at full precision in `results.csv`, "
+        "`paired.csv`, `cost.csv` and `selection.csv`, all of them in `report.json`, and the tables as LaTeX in "
+        "`tables.tex`. `report.html` has the same tables and leads from a number to its questions.",
+        "One question, by every method: `python -m reports show RUN_DIR --example ID`. "
+        "`python -m reports RUN_DIR` makes all of this again.",
+    ]
+
+
+def _alone(table: Table) -> Section:
+    return Section(table.title, [table])
+
+
+def _group(title: str, tables: Sequence[Table]) -> list[Section]:
+    return [Section(title, tables)] if tables else []
+
+
+def _figure(figure: Figure) -> str:
+    picture = figure.picture
+    data = f"Data: [{picture.data_name}]({picture.data_name})."
+    return (
+        f"![{picture.title}]({picture.name})\n\n{picture.caption} {data}\n\n"
+        f"<sub>Signature: {figure.signature}</sub>\n"
+    )

@@ -1,0 +1,140 @@
+"""Every number of a report at full precision, scores and differences in points: CSV files and ``report.json``.
+
+``results.csv`` and ``paired.csv`` have a row for every bucket and one for ``all``; a p stands only there.
+Exercised by ``python -m reports RUN_DIR``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reports.analysis import ALL, Analysis, Contrast
+from reports.collect import Run
+from reports.cost import CostRow
+from reports.score_tables import no_worse
+from reports.selection import SelectionRow
+from reports.signature import signature
+from reports.statistics import Estimate
+from reports.tables import Value, csv_text
+
+SCHEMA = 1
+RESULTS = "model,method,task,bucket,n,clusters,mean,low,high"
+PAIRED = (
+    "model,method,baseline,task,bucket,n,clusters,delta,low,high,p,p_adjusted,family,effect,wins,ties,losses,"
+    "correlation,detectable,margin,no_worse"
+)
+COST = (
+    "model,method,task,n,warm,seconds_median,seconds_p90,ratio,ratio_low,ratio_high,"
+    "prompt_tokens,new_tokens,calls,encoder_tokens,peak_bytes,retrieval_share,"
+    "planned,answered,missing,failed,undefined,empty,truncated"
+)
+SELECTION = (
+    "model,method,task,n,clusters,recall,recall_low,recall_high,complete,complete_low,complete_high,cut,"
+    "n_inside,inside,inside_low,inside_high,n_outside,outside,outside_low,outside_high"
+)
+
+Rows = Iterable[Sequence[Value]]
+Data = dict[str, tuple[list[str], list[Sequence[Value]]]]
+"""Tables by name: columns, and rows of values."""
+
+
+def data_tables(
+    run: Run,
+    analysis: Analysis,
+    costs: Mapping[tuple[str, str], CostRow],
+    picked: Sequence[SelectionRow],
+) -> Data:
+    """The numbers of one run: "results", "paired", "cost", "selection"."""
+    tables: dict[str, tuple[str, Rows]] = {
+        "results": (RESULTS, _result_rows(run, analysis)),
+        "paired": (PAIRED, _paired_rows(run, analysis)),
+        "cost": (COST, _cost_rows(run, costs)),
+        "selection": (SELECTION, _selection_rows(run, picked)),
+    }
+    return {name: (columns.split(","), list(rows)) for name, (columns, rows) in tables.items()}
+
+
+def csv_files(data: Data) -> dict[str, str]:
+    """The tables as CSV, by file name."""
+    return {f"{name}.csv": csv_text(columns, rows) for name, (columns, rows) in data.items()}
+
+
+def json_text(data: Data, runs: Sequence[tuple[Run, Analysis]], summary: str) -> str:
+    """The same tables as one JSON object, with what their numbers rest on; null where there is no number."""
+    content = {
+        "schema": SCHEMA,
+        "summary": summary,
+        "runs": [_identity(run, analysis) for run, analysis in runs],
+        "tables": {
+            name: [dict(zip(columns, map(_json_value, row), strict=True)) for row in rows]
+            for name, (columns, rows) in data.items()
+        },
+    }
+    return json.dumps(content, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _identity(run: Run, analysis: Analysis) -> dict[str, Any]:
+    return {
+        "settings": dict(run.settings),
+        "commit": run.info.get("commit"),
+        "command": run.info.get("command"),
+        "signature": signature(run, analysis, [task.name for task in run.tasks], tested=True).strip("`"),
+        "families": dict(analysis.family_sizes),
+        "failures": run.failures,
+    }
+
+
+def _json_value(value: Value) -> Value:
+    """Twelve digits, as in the CSV files: the digits after them are the machine's."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.12g}") if math.isfinite(value) else None
+
+
+def _result_rows(run: Run, analysis: Analysis) -> Rows:
+    for (method, task, bucket), one in analysis.results.items():
+        yield run.model, method, task, bucket, one.n, one.clusters, *_points(one)
+
+
+def _paired_rows(run: Run, analysis: Analysis) -> Rows:
+    for (method, task, bucket), contrast in analysis.contrasts.items():
+        one, estimate = contrast.difference, contrast.difference.estimate
+        place = (run.model, method, run.baseline, task, bucket, estimate.n, estimate.clusters)
+        test = (contrast.p, contrast.p_adjusted, contrast.family)
+        counts = (one.effect, one.wins, one.ties, one.losses, one.correlation, 100.0 * one.detectable)
+        yield *place, *_points(estimate), *test, *counts, *_margin(contrast, analysis.margin, bucket)
+
+
+def _margin(contrast: Contrast, margin: float | None, bucket: str) -> tuple[Value, Value]:
+    """The margin in points, and 1 or 0 for "shown to be no worse by more than it" or "not shown"."""
+    if margin is None or bucket != ALL:
+        return None, None
+    shown = no_worse(contrast, margin)
+    return 100.0 * margin, None if shown is None else int(shown)
+
+
+def _cost_rows(run: Run, costs: Mapping[tuple[str, str], CostRow]) -> Rows:
+    for row in costs.values():
+        ratio = (row.ratio.mean, row.ratio.low, row.ratio.high) if row.ratio else (None, None, None)
+        times = (row.n, row.warm, row.median, row.p90, *ratio)
+        tokens = (row.prompt_tokens, row.new_tokens, row.calls, row.encoder_tokens, row.peak_bytes)
+        counts = vars(row.tally).values()
+        yield run.model, row.method, row.task, *times, *tokens, row.retrieval_share, *counts
+
+
+def _selection_rows(run: Run, picked: Sequence[SelectionRow]) -> Rows:
+    for row in picked:
+        shares = (*_points(row.recall), *_points(row.complete), 100.0 * row.cut)
+        parts = (*_part(row.inside), *_part(row.outside))
+        yield run.model, row.method, row.task, row.n, row.clusters, *shares, *parts
+
+
+def _part(estimate: Estimate | None) -> tuple[Value, ...]:
+    return (estimate.n, *_points(estimate)) if estimate else (0, None, None, None)
+
+
+def _points(estimate: Estimate) -> tuple[float, float, float]:
+    return 100.0 * estimate.mean, 100.0 * estimate.low, 100.0 * estimate.high

@@ -1,0 +1,108 @@
+"""Scores by bucket as lines, one a method: accuracy against the number of facts, and against length.
+
+Exercised by ``python -m reports RUN_DIR``, which writes the CSV of every picture beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports.analysis import ALL, Analysis
+from reports.collect import Run, TaskInfo, bucket_order
+from reports.drawing import Picture, figure, look, method_name, rule, save, short, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_TICKS = 12
+COLUMNS = 4
+
+
+def draw_facts(run: Run, analysis: Analysis) -> Picture | None:
+    """``recall.png``: accuracy against the number of facts; None where no task varies it."""
+    tasks = [task for task in _several(run) if run.bucket_names[task.name] == "facts"]
+    return _draw(run, analysis, tasks, "recall", "facts", "number of facts")
+
+
+def draw_lengths(run: Run, analysis: Analysis) -> Picture | None:
+    """``length.png``: accuracy by length, also where buckets are ranges such as "0-4k"; None without any."""
+    tasks = [task for task in _several(run) if _is_length(run, task)]
+    return _draw(run, analysis, tasks, "length", "length", "length")
+
+
+def _several(run: Run) -> list[TaskInfo]:
+    return [task for task in run.tasks if len(run.buckets[task.name]) > 1]
+
+
+def _is_length(run: Run, task: TaskInfo) -> bool:
+    name, buckets = run.bucket_names[task.name], run.buckets[task.name]
+    return name == "length" or (
+        name == "bucket" and all(math.isfinite(bucket_order(bucket)[0]) for bucket in buckets)
+    )
+
+
+def _draw(
+    run: Run, analysis: Analysis, tasks: Sequence[TaskInfo], name: str, column: str, words: str
+) -> Picture | None:
+    if not tasks:
+        return None
+    columns = min(COLUMNS, len(tasks))
+    rows = math.ceil(len(tasks) / columns)
+    with style():
+        drawn = figure((1.8 + 3.0 * columns, 0.4 + 2.8 * rows))
+        axes = drawn.subplots(rows, columns, squeeze=False, sharey=True)
+        for panel in axes.flat[len(tasks) :]:
+            panel.set_axis_off()
+        for place, (panel, task) in enumerate(zip(axes.flat, tasks, strict=False)):
+            _draw_lines(panel, run, analysis, task, words)
+            if place % columns and task.confirmatory:
+                panel.set_ylabel("")
+        shown = {line.get_gid(): line for panel in axes.flat for line in panel.get_lines()}
+        order = sorted(run.methods, key=lambda method: method.control)
+        handles = [shown[method.label] for method in order if method.label in shown]
+        drawn.legend(handles=handles, loc="outside right center", handlelength=3.2)
+        save(drawn, run.folder / f"{name}.png")
+    names = tuple(task.name for task in tasks)
+    return Picture(
+        name=f"{name}.png",
+        title=f"Accuracy against {'the ' if column == 'facts' else ''}{words}, by method",
+        caption=f"Accuracy by {words} of the context, by method; bands: clustered 95 % intervals."
+        if column == "length"
+        else "Accuracy by number of facts in the context, by method; bands: clustered 95 % intervals.",
+        tasks=names,
+        header=("model", "method", "task", column, "n", "clusters", "mean", "low", "high"),
+        rows=[
+            (run.model, *place, one.n, one.clusters, 100 * one.mean, 100 * one.low, 100 * one.high)
+            for place, one in analysis.results.items()
+            if place[2] != ALL and place[1] in names
+        ],
+    )
+
+
+def _draw_lines(panel: Axes, run: Run, analysis: Analysis, task: TaskInfo, words: str) -> None:
+    found = run.buckets[task.name]
+    # Numbers of facts lie where they belong; lengths double from one to the next and are spaced evenly.
+    numeric = run.bucket_names[task.name] == "facts"
+    places = {bucket: bucket_order(bucket)[0] if numeric else i for i, bucket in enumerate(found)}
+    for method in run.methods:
+        every = [(bucket, analysis.results.get((method.label, task.name, bucket))) for bucket in found]
+        shown = [(places[bucket], one) for bucket, one in every if one]
+        if not shown:
+            continue
+        x, own = [place for place, _ in shown], look(run, method)
+        panel.plot(
+            x, [100 * one.mean for _, one in shown], label=method_name(run, method), gid=method.label, **own
+        )
+        if not method.control:
+            low = np.clip([100 * one.low for _, one in shown], 0, 100)
+            high = np.clip([100 * one.high for _, one in shown], 0, 100)
+            panel.fill_between(x, low, high, color=own["color"], alpha=0.15, linewidth=0)
+    panel.set(title=short(task.name), xlabel=words, ylim=(-3, 103))
+    panel.set_ylabel("accuracy (points)" if task.confirmatory else "says Error (points)")
+    if len(found) <= MOST_TICKS:
+        panel.set_xticks(list(places.values()), [short(bucket) for bucket in found])
+    rule(panel, "y")

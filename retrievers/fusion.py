@@ -1,0 +1,53 @@
+"""Reciprocal rank fusion of several rankers (Cormack, Clarke and Buettcher 2009): sum of 1 / (k0 + rank).
+
+Ranks are of scores, so that chunks which one ranker scores alike share a rank there, and a ranker that finds
+nothing (BM25 without a shared word) leaves the order to the others.
+Exercised by ``--method "rag:retriever=hybrid(retrievers=bm25;dense(encoder=minilm))"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
+
+from retrievers import build
+from retrievers.base import Ranker, Ranking, rank, tied
+from retrievers.chunking import Chunk
+
+if TYPE_CHECKING:
+    from models.engine import Engine
+
+
+@dataclass
+class Hybrid:
+    """`retrievers` are two SPECs or more (or rankers); with few chunks `k0=60` is nearly an average of ranks, and
+    a small one lets the first places count.
+
+    Flags: `tie`, and `parts`, the flags of each ranker in order."""
+
+    engine: Engine
+    _: KW_ONLY
+    retrievers: tuple[str | Ranker, ...] = ("bm25", "dense")
+    k0: float = 60.0
+
+    def __post_init__(self) -> None:
+        if len(self.retrievers) < 2:
+            raise ValueError("hybrid needs two retrievers or more: retrievers=bm25;dense")
+        if self.k0 < 0:
+            raise ValueError(f"k0={self.k0} is below zero: expected 0 or more")
+        self.rankers = [build(one, self.engine) for one in self.retrievers]
+
+    def rank(self, question: str, chunks: Sequence[Chunk]) -> Ranking:
+        """Every ranker ranks all chunks; the scores are the sums."""
+        rankings = [ranker.rank(question, chunks) for ranker in self.rankers]
+        places = [shared_ranks(ranking.scores) for ranking in rankings]
+        scores = [sum(1 / (self.k0 + place) for place in of_chunk) for of_chunk in zip(*places, strict=True)]
+        flags = {"tie": tied(scores), "parts": [dict(ranking.flags) for ranking in rankings]}
+        return Ranking(rank(scores), scores, flags)
+
+
+def shared_ranks(scores: Sequence[float]) -> list[int]:
+    """The rank of every score from 1 on, equal scores sharing the best of their ranks."""
+    falling = sorted(scores, reverse=True)
+    return [1 + falling.index(score) for score in scores]

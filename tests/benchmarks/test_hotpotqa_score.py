@@ -1,0 +1,72 @@
+"""HotpotQA's own evaluation: ``python -m pytest tests/benchmarks/test_hotpotqa_score.py``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.hotpotqa.__main__ import main
+from benchmarks.hotpotqa.score import score_files
+
+GOLD = [
+    {"_id": "a", "answer": "yes", "supporting_facts": [["T", 0], ["U", 1]]},
+    {"_id": "b", "answer": "the red cat", "supporting_facts": [["T", 0], ["U", 1]]},
+]
+
+
+def files(folder, gold, said):
+    (folder / "gold.json").write_text(gold if isinstance(gold, str) else json.dumps(gold), encoding="utf-8")
+    (folder / "said.json").write_text(said if isinstance(said, str) else json.dumps(said), encoding="utf-8")
+    return folder / "gold.json", folder / "said.json"
+
+
+def test_answers_support_and_both_jointly(tmp_path):
+    said = {
+        "answer": {"a": "Yes.", "b": "red dog"},
+        "sp": {"a": [["T", 0], ["U", 1]], "b": [["T", 0], ["t", 0]]},
+    }
+    result, notes = score_files(*files(tmp_path, GOLD, said))
+    assert notes == []
+    assert result == pytest.approx(
+        {"em": 0.5, "f1": 0.75, "prec": 0.75, "recall": 0.75}
+        | {"sp_em": 0.5, "sp_f1": 0.75, "sp_prec": 0.75, "sp_recall": 0.75}
+        | {"joint_em": 0.5, "joint_f1": 0.625, "joint_prec": 0.625, "joint_recall": 0.625, "n": 2}
+    )
+
+
+def test_what_is_missing_counts_zero_and_the_divisor_stays(tmp_path):
+    said = {"answer": {"a": "yes", "z": "x"}, "sp": {"b": [["T", 0], ["U", 1]]}}
+    result, notes = score_files(*files(tmp_path, GOLD, said))
+    assert (result["em"], result["sp_em"], result["joint_em"], result["n"]) == (0.5, 0.5, 0.0, 2)
+    assert len(notes) == 2
+    assert "row 2: no answer to b" in notes[1]
+
+
+def test_without_support_there_are_the_answers_scores_alone(tmp_path, capsys):
+    gold, said = files(
+        tmp_path, "\n".join(map(json.dumps, GOLD)) + '\n{"_id"', {"answer": {"a": "no", "b": "cat"}}
+    )
+    assert main(["score", "--gold", str(gold), "--predictions", str(said)]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == pytest.approx(
+        {"em": 0, "f1": 1 / 3, "prec": 0.5, "recall": 0.25, "n": 2}
+    )
+    assert "gold.json:3: not a whole JSON object; row left out" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("gold", "said", "why"),
+    [
+        (GOLD, '{"answer": {', "said.json:1: not whole JSON"),
+        (GOLD, {"a": "yes"}, "holds no predictions: expected"),
+        (GOLD, {"answer": ["yes"]}, "holds no predictions: expected"),
+        ([], {"answer": {}}, "holds no question"),
+        ([{"_id": "a"}], {"answer": {}}, "holds no question"),
+    ],
+)
+def test_files_that_hold_nothing_to_score_are_one_line(tmp_path, capsys, gold, said, why):
+    gold, said = files(tmp_path, gold, said)
+    assert main(["score", "--gold", str(gold), "--predictions", str(said)]) == 2
+    assert why in capsys.readouterr().err
+    assert main(["score", "--gold", str(tmp_path / "none"), "--predictions", str(said)]) == 2

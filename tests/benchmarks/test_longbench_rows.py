@@ -1,0 +1,226 @@
+"""LongBench, v2 and InfiniteBench from files: which are found, what a row becomes, what is left out."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from benchmarks import longbench as longbench_room
+from benchmarks.infinitebench import infinitebench
+from benchmarks.longbench import longbench, longbench_e
+from benchmarks.longbench_v2 import longbench_v2
+from benchmarks.sources import DataError, HubRows, local_file
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+ROW = {
+    "input": "Who?",
+    "context": "Alden {input} lives.",
+    "answers": ["Alden"],
+    "length": 3999,
+    "dataset": "hotpotqa",
+    "language": "en",
+    "all_classes": None,
+    "_id": "x",
+}
+
+
+def write(path, *rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def load(benchmark, data_dir, **options):
+    return list(benchmark(len, data_dir=data_dir, **options))
+
+
+def test_a_row_becomes_an_example_in_the_official_wording(tmp_path):
+    path = write(tmp_path / "longbench/hotpotqa.jsonl", ROW)
+    [one] = load(longbench, tmp_path, tasks=("hotpotqa",))
+    [example] = one.examples
+    assert (example.id, example.answers, example.length, example.bucket) == (
+        "x",
+        ("Alden",),
+        3999,
+        "any length",
+    )
+    assert example.tags == {"category": "multi-doc", "language": "en"}
+    prompt = one.task.prompt(example.context, example.question)
+    assert prompt.startswith("Answer the question based on the given passages.")
+    assert "Alden {input} lives." in prompt
+    assert prompt.endswith("Question: Who?\nAnswer:")
+    assert one.task.revision == local_file(path).revision
+    assert one.task.score("It is Alden.", example) == pytest.approx(0.5)
+
+
+def test_the_e_set_is_in_buckets_of_the_stored_length(tmp_path):
+    lengths = (3999, 4000, 7999, 8000)
+    rows = [ROW | {"length": length, "_id": str(length)} for length in lengths]
+    write(tmp_path / "longbench/hotpotqa_e.jsonl", *rows)
+    [one] = load(longbench_e, tmp_path)
+    assert one.task.name == "hotpotqa_e"
+    assert [outline.bucket for outline in one.outlines] == ["0-4k", "4-8k", "4-8k", "8k+"]
+
+
+def test_bad_rows_are_left_out_with_file_and_line_and_the_others_kept(tmp_path):
+    path = write(
+        tmp_path / "longbench/trec.jsonl",
+        ROW,
+        ROW | {"context": " \n"},
+        '{"input": "torn\n',
+        ROW | {"answers": "Alden"},
+        ROW | {"answers": []},
+        ROW | {"length": "long"},
+        ROW | {"input": ""},
+        ROW | {"all_classes": "Alden"},
+        ROW | {"all_classes": ["Alden", "Bertha"]},
+    )
+    [one] = load(longbench, tmp_path)
+    assert [example.id for example in one.examples] == ["x", "x-2"]
+    assert one.examples[1].choices == ("Alden", "Bertha")
+    assert one.left_out == [
+        f"{path}:2: it has no context",
+        f"{path}:3: not a whole JSON object",
+        f"{path}:4: answers is str, expected a list of strings",
+        f"{path}:5: it has no answers",
+        f"{path}:6: length is 'long', expected a whole number",
+        f"{path}:7: it has no input",
+        f"{path}:8: all_classes is str, expected a list of strings or null",
+    ]
+
+
+def test_every_task_that_is_there_is_taken_in_the_official_order(tmp_path):
+    for name in ("hotpotqa", "narrativeqa", "unrelated"):
+        write(tmp_path / f"longbench/{name}.jsonl", ROW)
+    assert [one.task.name for one in load(longbench, tmp_path)] == ["narrativeqa", "hotpotqa"]
+
+
+def test_a_task_that_was_named_must_be_there(tmp_path):
+    write(tmp_path / "longbench/hotpotqa.jsonl", ROW)
+    with pytest.raises(DataError, match=r"longbench needs qasper.jsonl, which is not in .*it holds hotpotqa"):
+        load(longbench, tmp_path, tasks=("hotpotqa", "qasper"))
+    with pytest.raises(ValueError, match="no task 'hotpot': did you mean hotpotqa"):
+        load(longbench, tmp_path, tasks=("hotpot",))
+    with pytest.raises(ValueError, match="longbench_e has no task 'musique'"):
+        load(longbench_e, tmp_path, tasks=("musique",))
+
+
+def test_the_plain_file_does_not_stand_in_for_the_e_file_and_both_are_named(tmp_path):
+    write(tmp_path / "longbench/hotpotqa.jsonl", ROW)
+    for tasks in ((), ("hotpotqa",)):
+        with pytest.raises(DataError, match=r"hotpotqa_e\.jsonl and .* has only hotpotqa\.jsonl"):
+            load(longbench_e, tmp_path, tasks=tasks)
+
+
+def test_a_zip_in_the_folder_is_read_in_place(tmp_path):
+    (tmp_path / "longbench").mkdir()
+    with zipfile.ZipFile(tmp_path / "longbench/data.zip", "w") as archive:
+        archive.writestr("data/lcc.jsonl", json.dumps(ROW))
+        archive.writestr("data/lcc_e.jsonl", json.dumps(ROW | {"context": ""}) + "\n" + json.dumps(ROW))
+    [plain], [e] = load(longbench, tmp_path), load(longbench_e, tmp_path, code_similarity="levenshtein")
+    assert (plain.task.metric, e.task.metric) == ("code_similarity_difflib", "code_similarity_levenshtein")
+    assert (plain.task.gather, plain.task.chat) == ("last", False)
+    assert e.left_out == ["data.zip:data/lcc_e.jsonl:1: it has no context"]
+
+
+def test_the_hub_zip_is_asked_for_at_its_pinned_revision(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("data/lcc.jsonl", json.dumps(ROW))
+    asked = []
+
+    def fetched(*what):
+        asked.append(what)
+        return local_file(tmp_path / "data.zip", revision=f"{what[0]}@{what[2]}")
+
+    monkeypatch.setattr(longbench_room, "hub_file", fetched)
+    [one] = load(longbench, None)
+    revision = "5e628be450b7e67fb7ae6e201bd6d8f7056f7672"
+    assert asked == [("zai-org/LongBench", "data.zip", revision)]
+    assert one.task.revision == f"zai-org/LongBench@{revision}"
+
+
+def test_a_mirror_is_read_by_name_and_may_call_the_input_question(monkeypatch):
+    row = {**ROW, "question": ROW["input"], "length": 5}
+    del row["input"]
+    monkeypatch.setattr(
+        longbench_room, "hub_rows", lambda name, task, split: HubRows(f"{name}/{task}", "r@1", [row])
+    )
+    [one] = load(longbench_e, None, tasks=("qasper",), mirror="owner/copy")
+    assert one.examples[0].question == "Who?"
+    assert (one.task.name, one.task.revision) == ("qasper_e", "r@1")
+
+
+def test_the_paper_profile_has_names_wording_and_limits_of_its_own(tmp_path):
+    for name in ("hotpotqa", "qasper", "dureader", "gov_report"):
+        write(tmp_path / f"longbench/{name}.jsonl", ROW)
+    sets = {one.task.name: one for one in load(longbench, tmp_path, profile="paper")}
+    assert set(sets) == {"qasper-paper", "hotpotqa-paper", "gov_report-paper"}
+    assert sets["hotpotqa-paper"].task.max_new_tokens == 20
+    assert "Error" in sets["hotpotqa-paper"].task.prompt("text", "Who?", clause=True)
+    qasper, [example] = sets["qasper-paper"].task, sets["qasper-paper"].examples
+    example = example.__class__(**{**vars(example), "answers": ("unanswerable",)})
+    assert qasper.score("Error", example) == 1.0
+
+
+def v2_row(number, **changes):
+    choices = {f"choice_{letter}": f"option {letter}" for letter in "ABCD"}
+    row = {"_id": f"v{number}", "domain": "d", "sub_domain": "s", "difficulty": "hard", "length": "long"}
+    return row | choices | {"question": "Which?", "answer": "B", "context": "a {question} text"} | changes
+
+
+def test_version_two_is_read_row_by_row_in_its_own_buckets(tmp_path):
+    rows = [v2_row(0), v2_row(1, length="short"), v2_row(2, answer="E"), v2_row(3, context="")]
+    path = tmp_path / "longbench_v2/data.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(rows, indent=1))
+    [one] = load(longbench_v2, tmp_path)
+    assert [(outline.id, outline.bucket) for outline in one.outlines] == [("v0", "long"), ("v1", "short")]
+    assert one.left_out == [
+        f"{path}: row 3: answer is 'E', expected A, B, C or D",
+        f"{path}: row 4: it has no context",
+    ]
+    example = one.examples[0]
+    prompt = one.task.about(example).prompt(example.context, example.question)
+    assert "<text>\na {question} text\n</text>" in prompt
+    assert "this question: Which?\nChoices:\n(A) option A\n(B) option B" in prompt
+    assert one.task.score("The correct answer is (B)", example) == 1.0
+    assert one.task.score("", example) == 0.0
+    assert example.tags["difficulty"] == "hard"
+
+
+def test_infinitebench_fills_the_slots_of_its_wordings(tmp_path):
+    call = {
+        "id": 7,
+        "context": "def func_1(x): ...",
+        "input": "What is func_1(-3)?",
+        "answer": [5],
+        "options": [],
+    }
+    path = write(tmp_path / "infinitebench/code_run.jsonl", call, call | {"input": "?"}, call | {"id": None})
+    [one] = load(infinitebench, tmp_path)
+    example = one.examples[0]
+    assert (example.id, example.answers) == ("code_run-7", ("5",))
+    prompt = one.task.about(example).prompt(example.context, example.question)
+    assert prompt.startswith("There is a function called func_1 in")
+    assert prompt.endswith("The value of func_1(-3) is")
+    assert [line.partition(": ")[0] for line in one.left_out] == [f"{path}:2", f"{path}:3"]
+    assert one.task.score("5", example) == 1.0
+
+
+def test_infinitebench_names_what_is_missing(tmp_path):
+    write(tmp_path / "infinitebench/passkey.jsonl", {})
+    with pytest.raises(DataError, match=r"needs code_run\.jsonl, which is not in"):
+        load(infinitebench, tmp_path, tasks=("code_run",))
+    with pytest.raises(ValueError, match="did you mean passkey"):
+        load(infinitebench, tmp_path, tasks=("paskey",))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real sample is not beside the checkout")
+def test_the_real_sample_loads_whole():
+    sets = load(longbench, SHARED)
+    assert {one.task.name: len(one.examples) for one in sets}["multi_news"] == 10
+    assert len(sets) == 11
+    assert not any(one.left_out for one in sets)

@@ -1,0 +1,113 @@
+"""Somebody's predictions as one more method: how they are paired, what is refused, what they leave behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.base import Outline, Task
+from comparison.imports import ImportFolderError, pair, parse_import
+from comparison.records import read_records
+
+TASK = Task("words_e", "", "{question}", "value", 8)
+OUTLINES = [Outline(f"words-{n}", "a", (f"word{n}",)) for n in range(6)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    return tmp_path / "theirs"
+
+
+def write(folder, rows, name="words.jsonl"):
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (folder / name).write_text("\n".join(lines) + "\n")
+
+
+def predictions(ids=True, answers=True):
+    for n in range(6):
+        known = {"_id": f"words-{n}"} if ids else {}
+        yield {"pred": f"word{n % 3}"} | known | ({"answers": [f"word{n}"]} if answers else {})
+
+
+def test_rows_are_paired_by_id_in_any_order_and_number(folder):
+    write(folder, list(predictions())[:2:-1])
+    found = pair("theirs", folder, TASK, OUTLINES)
+    assert found.texts == {"words-3": "word0", "words-4": "word1", "words-5": "word2"}
+    assert found.describe() == "3 predictions imported, paired by _id"
+
+
+def test_rows_without_known_ids_are_paired_by_order_and_equal_answers(folder):
+    for rows in (list(predictions(ids=False)), [row | {"_id": "other"} for row in predictions()]):
+        write(folder, rows)
+        found = pair("theirs", folder, TASK, OUTLINES)
+        assert found.texts["words-4"] == "word1"
+        assert found.how == "paired by order"
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        (list(predictions(ids=False))[:5], "has 5 rows and task words_e has 6 examples"),
+        (list(predictions(ids=False))[::-1], "words.jsonl:1 has other answers than example words-0"),
+        (list(predictions(ids=False, answers=False)), "words.jsonl:1 has neither a known _id nor a list of"),
+        ([row | {"answers": ["x"]} for row in predictions()], "other answers than example words-0"),
+    ],
+)
+def test_predictions_of_other_data_are_refused_in_one_line(folder, rows, part):
+    write(folder, rows)
+    with pytest.raises(ImportFolderError, match=r"^--import-predictions theirs: [^\n]*$") as refusal:
+        pair("theirs", folder, TASK, OUTLINES)
+    assert part in str(refusal.value)
+
+
+def test_a_torn_row_keeps_its_place_and_leaves_its_example_undefined(folder):
+    rows = list(predictions(ids=False))
+    write(folder, [*rows[:2], "{torn", rows[3] | {"pred": None}, *rows[4:]])
+    found = pair("theirs", folder, TASK, OUTLINES)
+    assert set(found.texts) == {"words-0", "words-1", "words-4", "words-5"}
+    assert found.reasons["words-2"].endswith("words.jsonl:3 is not a whole JSON object")
+    assert found.reasons["words-3"].endswith("words.jsonl:4 has no text in pred")
+    assert "4 predictions imported, paired by order, 2 rows unreadable (" in found.describe()
+
+
+@pytest.mark.parametrize("text", ["theirs", "=here", "theirs=", "theirs=nowhere"])
+def test_what_is_no_label_and_folder_is_refused(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ImportFolderError, match=r"^--import-predictions"):
+        parse_import(text)
+
+
+def test_an_import_is_a_method_of_the_run_without_cost(run, folder, tmp_path):
+    write(folder, list(predictions())[:5])
+    tally = run("Last", **{"import-predictions": [f"theirs={folder}"]})
+    assert (tally.answered, tally.undefined, tally.failed) == (12, 1, 0)
+    records = {row.example: row for row in read_records(tmp_path / "run") if row.method == "theirs"}
+    assert [records[f"words-{n}"].score for n in range(6)] == [1, 1, 1, 0, 0, 0]
+    assert records["words-5"].error == "undefined: not in the import"
+    assert records["words-4"].prediction == "word1"
+    assert all(not row.cost and not row.control for row in records.values())
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [(one["label"], one.get("imported", False)) for one in info["methods"]] == [
+        ("comparison_fakes:Last", False),
+        ("theirs", True),
+    ]
+    assert run("Last", **{"import-predictions": [f"theirs={folder}"]}).answered == 0
+
+
+def test_a_changed_prediction_is_scored_again_and_no_other(run, folder, tmp_path):
+    write(folder, predictions())
+    run("Last", **{"import-predictions": [f"theirs={folder}"]})
+    write(folder, [row | {"pred": f"word{n}"} if n == 4 else row for n, row in enumerate(predictions())])
+    assert run("Last", **{"import-predictions": [f"theirs={folder}"]}).answered == 1
+    records = {row.example: row for row in read_records(tmp_path / "run") if row.method == "theirs"}
+    assert records["words-4"].score == 1.0
+
+
+def test_an_import_may_be_the_baseline_and_must_fit_a_task(run, folder):
+    write(folder, predictions(), name="other.jsonl")
+    with pytest.raises(ValueError, match=r"theirs: .* has none of words.jsonl"):
+        run("Last", **{"import-predictions": [f"theirs={folder}"]})
+    write(folder, predictions())
+    run("Last", baseline="theirs", **{"import-predictions": [f"theirs={folder}"]})

@@ -1,0 +1,224 @@
+"""The efficiency program: what its cells measure, what it writes, and what it leaves behind when cut short."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models import efficiency, shapes
+from models.efficiency import FALLBACK, Cell, Reader, main, measure, write_contexts
+from models.efficiency_table import COLUMNS, Measurement, markdown
+from models.engine import Engine
+
+TINY = Reader("tiny", "tiny", "cpu", "auto")
+
+
+def measured(method: str, length: int, seconds: float = 2.0) -> Measurement:
+    return Measurement("tiny", method, length, seconds, 0.25, seconds / 2, 0.125)
+
+
+@pytest.fixture
+def cells(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``cells(results)``: what the measured cells return or raise, in their order, in place of processes."""
+
+    def script(*results: Any) -> None:
+        pending = list(results)
+
+        def in_process(work: Callable[..., Any], *arguments: Any) -> Any:
+            if work is not measure:
+                return dict.fromkeys(arguments[-1]) if work is write_contexts else None
+            result = pending.pop(0)
+            if isinstance(result, BaseException):
+                raise result
+            return result
+
+        monkeypatch.setattr(efficiency, "in_process", in_process)
+
+    return script
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# What a cell measures
+
+
+@pytest.mark.parametrize(("method", "forwards"), [("full", 1), ("oprm", 2)])
+def test_a_cell_answers_one_needle_question_and_decodes_as_many_tokens_as_told(
+    method: str, forwards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts = write_contexts(TINY, (400,))
+    seen: list[Any] = []
+    monkeypatch.setattr("models.floor.floor_seconds", lambda model, calls, _: seen.append(calls) or 0.5)
+    found = measure(TINY, Cell(method, 400, 200, new_tokens=4), contexts[400])
+    assert found is not None
+    assert (found.reader, found.method, found.length, found.floor_seconds) == ("tiny", method, 400, 0.5)
+    assert seen[0][1, 1] == 3  # the first of four tokens comes with the prompt
+    prompts = {shape: count for shape, count in seen[0].items() if shape != (1, 1)}
+    assert sum(rows * length * count for (rows, length), count in prompts.items()) >= 400
+    assert sum(prompts.values()) == forwards
+    assert found.seconds > 0
+    assert 0 < found.outside < 1
+    assert found.tokens_per_second == 400 / found.seconds
+    assert found.peak_gib < 2
+
+
+def test_the_fallback_is_transformers_own_code_and_reads_the_same() -> None:
+    ours, theirs = efficiency._load(TINY), efficiency._load_fallback(TINY)
+    assert (ours.kernel, theirs.kernel) == ("numba", "torch")
+    assert not any("forward" in vars(module) for module in theirs.model.modules())
+    ids = ours.encode("Alden works in Paris.")
+    torch.testing.assert_close(theirs.prefill([ids]).logits, ours.prefill([ids]).logits, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"), True),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_running_out_of_memory_is_an_empty_cell_and_other_errors_are_errors(
+    error: Exception, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(efficiency, "_measure", fail)
+    if lost:
+        assert measure(TINY, Cell("full", 10, None, 1), Any) is None  # type: ignore[arg-type]
+    else:
+        with pytest.raises(RuntimeError, match="shapes"):
+            measure(TINY, Cell("full", 10, None, 1), Any)  # type: ignore[arg-type]
+
+
+def test_a_random_reader_has_the_shape_and_opens_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 2000}
+    monkeypatch.setitem(shapes.SHAPES, "small", shapes.SHAPES["mamba-130m"] | small)
+    shapes.write_random_reader(shapes.find_shape("small"), tmp_path, dtype="float32", device="cpu")
+    engine = Engine.load(str(tmp_path), device="cpu")
+    assert (engine.kernel, engine.vocab_size, engine.spec.chunk_size) == ("numba", 2000, 2000)
+    assert engine.encode("Alden works in Paris.") == efficiency._load(TINY).encode("Alden works in Paris.")
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("mamba-130m", 129),
+        ("mamba-2.8b", 2768),
+        ("mamba2-130m", 129),
+        ("mamba2-2.7b", 2702),
+        ("falcon-mamba-7b", 7270),
+    ],
+)
+def test_a_shape_has_as_many_parameters_as_the_published_reader(name: str, millions: int) -> None:
+    """The counts of the papers' checkpoints (Gu and Dao 2023, table 3; Dao and Gu 2024), in millions."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**shapes.find_shape(name)))
+    assert model.num_parameters() / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+# What is written
+
+
+def test_rows_are_written_one_by_one_and_an_interrupted_table_keeps_them(
+    cells: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells(measured("full", 1000), measured("oprm", 1000, 1 / 3), KeyboardInterrupt())
+    table = tmp_path / "made" / "table.csv"
+    assert main(["--lengths", "1k,2k", "--csv", str(table), "--plot", str(tmp_path / "p.png")]) == 130
+    assert table.read_text().splitlines()[0] == ",".join(COLUMNS)
+    assert rows_of(table)[1] == {
+        "reader": "tiny",
+        "method": "oprm",
+        "length": "1000",
+        "seconds": "0.333333",
+        "tokens_per_second": "3000",
+        "peak_gib": "0.25",
+        "floor_seconds": "0.166667",
+    }
+    assert "| seconds, `oprm` | 0.333 |" in capsys.readouterr().out
+    assert (tmp_path / "p.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("lost", [None, BrokenProcessPool("killed")])
+def test_a_cell_that_ran_out_of_memory_is_a_dash_and_the_others_go_on(
+    lost: Any, cells: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells(measured("full", 1000), measured("oprm", 1000), lost, measured("oprm", 2000))
+    table = tmp_path / "table.csv"
+    assert main(["--lengths", "1k,2k", "--csv", str(table)]) == 0
+    assert [(row["method"], row["length"]) for row in rows_of(table)] == [
+        ("full", "1000"),
+        ("oprm", "1000"),
+        ("oprm", "2000"),
+    ]
+    printed = capsys.readouterr()
+    assert "| seconds, `full` | 2 | – |" in printed.out
+    assert "full at 2000 tokens ran out of memory" in printed.err
+
+
+def test_the_table_has_the_papers_shape() -> None:
+    table = markdown([measured("oprm", 512), measured("full", 128000, 1234.5), measured("full", 512)])
+    lines = table.splitlines()
+    assert lines[0] == "| | 512 | 128K |"
+    assert "| seconds, `full` | 2 | 1,234 |" in lines
+    assert "| GiB above the loaded reader, `oprm` | 0.25 | – |" in lines
+    assert "| outside the reader's forward, `oprm` | 12.5 % | – |" in lines
+
+
+# The command line
+
+
+def test_the_cells_are_methods_by_length_short_ones_first_and_the_fallback_where_it_was_asked_for() -> None:
+    given = efficiency.parser().parse_args(
+        ["--methods", "full,oprm", "--lengths", "2k,512", "--fallback", "512", "--chunk-size", "9"]
+    )
+    plans = [(cell.method, cell.length) for cell in efficiency.cells_of(given)]
+    assert plans == [("full", 512), ("oprm", 512), (FALLBACK, 512), ("full", 2000), ("oprm", 2000)]
+    assert {cell.chunk_size for cell in efficiency.cells_of(given)} == {9}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--methods", "ful"], "did you mean full"),
+        (["--random", "mamba-130"], "did you mean 'mamba-130m'"),
+        (["--lengths", "2x"], "expected lengths in tokens"),
+        (["--lengths", "0"], "at least 1 token"),
+        (["--random", "mamba-130m", "--model", "mamba-370m"], "not allowed with"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(
+    arguments: Sequence[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = main(arguments)
+    except SystemExit as stopped:
+        status = stopped.code  # type: ignore[assignment]
+    assert status == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert says in last
+
+
+def test_work_runs_in_a_process_of_its_own_and_its_errors_come_back() -> None:
+    assert efficiency.in_process(os.getpid) != os.getpid()
+    with pytest.raises(ValueError, match="invalid literal"):
+        efficiency.in_process(int, "x")
+    with pytest.raises(BrokenProcessPool):
+        efficiency.in_process(os._exit, 1)

@@ -1,0 +1,58 @@
+"""The forward calls that are watched, and the products that the floor times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from models import floor
+from models.engine import Engine
+
+Rows = Callable[[int, int], list[list[int]]]
+
+
+def test_forward_calls_are_counted_by_shape_and_timed(reader: Callable[..., Engine], rows: Rows) -> None:
+    engine = reader()
+    drained: list[None] = []
+    with floor.watch_forwards(engine.model, lambda: drained.append(None)) as calls, engine.meter() as cost:
+        engine.generate(rows(1, 9)[0], 3)
+        engine.prefill(rows(4, 9))
+    engine.prefill(rows(2, 9))
+    assert calls.shapes == Counter({(1, 9): 1, (1, 1): 2, (4, 9): 1})
+    assert 0 < calls.seconds < cost.seconds["total"]
+    assert len(drained) == 8
+
+
+def test_the_floor_multiplies_every_linear_layer_by_every_token_and_the_head_by_the_last(
+    reader: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = reader("Mamba").model
+    products: list[tuple[int, int]] = []
+
+    def linear(tokens: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        products.append((len(tokens), weight.numel()))
+
+    monkeypatch.setattr(floor.F, "linear", linear)
+    monkeypatch.setattr(floor, "REPEATS", 1)
+    floor.floor_seconds(model, Counter({(3, 5): 2}), lambda: None)
+    head = model.get_output_embeddings().weight.numel()
+    wanted = [(15, p.numel()) for n, p in model.named_parameters() if n.endswith("proj.weight")]
+    assert sorted(products) == sorted([*wanted, (3, head)])
+
+
+def test_a_call_beyond_the_piece_is_timed_on_the_piece_and_scaled(
+    reader: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[int] = []
+
+    def seconds(layers: list[object], tokens: int, _: object) -> float:
+        timed.append(tokens)
+        return 1.0
+
+    monkeypatch.setattr(floor, "PIECE", 10)
+    monkeypatch.setattr(floor, "_product_seconds", seconds)
+    assert floor.floor_seconds(reader().model, Counter({(1, 25): 1, (2, 4): 3}), lambda: None) == 3.5 + 3 * 2
+    assert timed == [10, 1, 8, 2]

@@ -1,0 +1,59 @@
+"""Where a reader stops: what Mamba-2's kernels can address, and how the engine keeps to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import transformers
+
+from models.engine import Engine
+from models.limits import addressable_tokens, stop_at
+from models.shapes import SHAPES
+from models.specs import ReaderError
+
+Reader = Callable[..., Engine]
+
+
+def test_the_limit_of_published_mamba2_readers_is_where_they_were_seen_to_fail() -> None:
+    """mamba2-1.3b reads 200,000 tokens and crashes at 300,000 (state-spaces/mamba, issue 503)."""
+    import torch
+
+    sizes = dict(SHAPES["mamba2-1.3b"]) | {"num_hidden_layers": 1}
+    sizes.pop("model_type")
+    with torch.device("meta"):
+        model = transformers.Mamba2ForCausalLM(transformers.Mamba2Config(**sizes))
+    limit = addressable_tokens(model)
+    assert limit == (2**31 - 1) // (2 * 4096 + 2 * 128 + 64)
+    assert 200_000 < limit < 300_000
+
+
+@pytest.mark.parametrize(
+    ("family", "limited"), [("Mamba2", True), ("Bamba", True), ("Mamba", False), ("Llama", False)]
+)
+def test_only_families_with_mamba2_mixers_are_limited(family: str, limited: bool, reader: Reader) -> None:
+    assert (addressable_tokens(reader(family).model) is not None) == limited
+    assert reader(family).addressable is None  # the limit is that of the CUDA kernels
+    assert (reader(family, kernel="cuda").addressable is not None) == limited
+
+
+def test_micro_batches_stay_below_the_limit_and_a_longer_row_is_refused(
+    reader: Reader, rows: Callable[[int, int], list[list[int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.limits.INT32", 45 * (2 * 64 + 2 * 2 * 8 + 8))
+    engine = reader("Mamba2", kernel="cuda", batch_tokens=1000)
+    assert engine.addressable == 45
+    batches = [positions for positions, _ in engine.prefill_batches(rows(5, 20))]
+    assert batches == [[0, 1], [2, 3], [4]]
+    for call in (engine.prefill, lambda batch: engine.generate(batch[0], 2)):
+        with pytest.raises(ReaderError, match="1 x 46 tokens are more than the 45 that Mamba-2's"):
+            call(rows(1, 46))
+    with pytest.raises(ReaderError, match="more than the 45"):
+        engine.score(rows(1, 40)[0], [7] * 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "end"), [("\nab\ncd", 3), ("ab", None), ("\n\n", None), ("a.b\n", 1), ("", None)]
+)
+def test_the_first_stop_string_after_something_printed_ends_the_text(text: str, end: int | None) -> None:
+    assert stop_at(text, ("\n", ".")) == end

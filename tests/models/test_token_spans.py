@@ -1,0 +1,74 @@
+"""Spans found piece by piece are those of the whole text, for every kind of tokenizer."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from models import token_spans as room
+from models.token_spans import token_spans
+
+Span = tuple[int, int]
+
+
+def text_of(words: int) -> str:
+    draw = random.Random(7)
+    syllables = ["ba", "do", "kel", "mur", "ß", "été", "日本", "12", "x"]
+    marks = [" ", " ", " ", ", ", ".\n", "\n\n", "   ", "-"]
+    parts = [
+        "".join(draw.choices(syllables, k=draw.randint(1, 5))) + draw.choice(marks) for _ in range(words)
+    ]
+    return "".join(parts)
+
+
+def byte_level() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([text_of(300)], trainer)
+    return tokenizer
+
+
+def sentence_pieces() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>"], show_progress=False)
+    tokenizer.train_from_iterator([text_of(300)], trainer)
+    return tokenizer
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "PIECE", 300)
+    monkeypatch.setattr(room, "MARGIN", 60)
+
+
+@pytest.mark.parametrize("make", [byte_level, sentence_pieces])
+@pytest.mark.parametrize("words", [0, 1, 40, 400])
+def test_spans_found_in_pieces_are_those_of_the_whole_text(make, words) -> None:
+    tokenizer, text = make(), text_of(words)
+    read: list[int] = []
+
+    def spans_of(piece: str) -> list[Span]:
+        read.append(len(piece))
+        return tokenizer.encode(piece, add_special_tokens=False).offsets
+
+    assert token_spans(spans_of, text) == spans_of(text)
+    assert max(read[:-1]) <= 300 + 2 * 60
+
+
+def test_a_tokenizer_that_looks_further_than_the_margin_reads_the_text_whole() -> None:
+    """Tokens of seven characters, counted from the start of whatever is read."""
+    read: list[int] = []
+
+    def spans_of(piece: str) -> list[Span]:
+        read.append(len(piece))
+        return [(start, min(start + 7, len(piece))) for start in range(0, len(piece), 7)]
+
+    text = "x" * 1000
+    assert token_spans(spans_of, text) == spans_of(text)
+    assert read.count(1000) == 2

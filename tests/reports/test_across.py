@@ -1,0 +1,104 @@
+"""Runs of several models as one report: what is joined, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_run import SMALL, FakeRun, facts_task
+from statsmodels.stats.multitest import multipletests
+
+from reports import plots
+from reports.__main__ import main
+from reports.across import refuse_mixed, write_joined_report
+from reports.collect import ReportError, read_run
+
+
+def of_model(name: str, fake: FakeRun = SMALL, **settings: str) -> FakeRun:
+    return replace(
+        fake,
+        seed=len(name),
+        settings={"model": name, "path": f"hub/{name}", "dtype": "float16", **settings},
+        edit=lambda row: row | {"model": name},
+    )
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("across")
+    folders = [of_model(name).write(root / name) for name in ("falcon", "gemma-it")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "draw", lambda run, analysis, costs: [])
+        return write_joined_report(folders)
+
+
+def read(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_joined_report_lies_beside_the_runs_and_has_a_column_for_the_model(joined):
+    assert joined.parent.name == "falcon+gemma-it"
+    text = joined.read_text(encoding="utf-8")
+    assert text.startswith("# 2 models: `falcon`, `gemma-it`\n")
+    main_table = text.split("\n## Main table\n")[1].split("\n## ")[0]
+    rows = [line.split(" | ")[:2] for line in main_table.split("\n") if line.startswith("| `")]
+    assert [row[0] for row in rows] == ["| `falcon`"] * 4 + ["| `gemma-it`"] * 4
+    assert [row[1] for row in rows[:2]] == ["`full` (baseline)", "`oprm`"]
+    assert text.count("`falcon@local-0123 ·") == text.count("`gemma-it@local-0123 ·") >= 8
+
+
+def test_every_format_holds_both_models(joined):
+    folder = joined.parent
+    assert {row["model"] for row in read(folder, "paired.csv")} == {"falcon", "gemma-it"}
+    assert {one["settings"]["model"] for one in json.loads((folder / "report.json").read_text())["runs"]} == {
+        "falcon",
+        "gemma-it",
+    }
+    assert all(
+        "gemma-it" in (folder / name).read_text(encoding="utf-8") for name in ("report.html", "tables.tex")
+    )
+
+
+def test_the_p_values_are_adjusted_over_all_models(joined):
+    rows = [row for row in read(joined.parent, "paired.csv") if row["bucket"] == "all"]
+    for family, method in (("confirmatory", "holm"), ("exploratory", "fdr_bh")):
+        members = [row for row in rows if row["family"] == family]
+        expected = multipletests([float(row["p"]) for row in members], method=method)[1]
+        assert [float(row["p_adjusted"]) for row in members] == pytest.approx(list(expected), rel=1e-9)
+    assert "over the m = 4 methods tested" in joined.read_text(encoding="utf-8")
+
+
+def refused(first: FakeRun, second: FakeRun, folder: Path) -> str:
+    runs = [read_run(fake.write(folder / str(place))) for place, fake in enumerate((first, second))]
+    with pytest.raises(ReportError) as caught:
+        refuse_mixed(runs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_mixed_settings_are_refused_and_every_one_is_named(tmp_path):
+    more = replace(SMALL, tasks=(facts_task("recall", (10, 100), 20), *SMALL.tasks[1:2]))
+    message = refused(of_model("falcon"), of_model("gemma", more, baseline="oprm", seed="7"), tmp_path)
+    assert "seed (0 in " in message
+    assert "baseline ('full' in " in message
+    assert "n of task recall (60 in " in message
+    assert "task needle ('in it' in " in message
+
+
+def test_methods_of_one_name_and_other_options_are_refused(tmp_path):
+    fewer = replace(SMALL, methods=SMALL.methods[:2])
+    assert "method rag:retriever=bm25" in refused(of_model("falcon"), of_model("gemma", fewer), tmp_path)
+
+
+def test_two_runs_of_one_model_are_refused(tmp_path):
+    assert "both of the model falcon" in refused(of_model("falcon"), of_model("falcon"), tmp_path)
+
+
+def test_a_run_folder_is_never_written_over(tmp_path, capsys):
+    folders = [str(of_model(name).write(tmp_path / name)) for name in ("falcon", "gemma")]
+    assert main([*folders, "--out", folders[0]]) == 2
+    assert "is a run folder: expected another folder" in capsys.readouterr().err

@@ -1,0 +1,122 @@
+"""A run against an older one: what is called worse, what is refused, what is named as different."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from fake_run import SMALL, FakeRun, Row
+
+from reports.__main__ import main
+from reports.against import BETTER, WORSE, compare_runs
+from reports.collect import ReportError, read_run
+
+
+def spoiled(row: Row) -> Row:
+    """A quarter of oprm's answers on recall are wrong now; the control is wrong everywhere."""
+    wrong = row["method"] == "oprm" and row["task"] == "recall" and int(row["example"][-2:]) % 4 == 0
+    return row | {"score": 0.0} if wrong or row["method"] == "closed_book" else row
+
+
+def written(fake: FakeRun, folder: Path) -> Path:
+    return fake.write(folder)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("against")
+    new = replace(SMALL, edit=spoiled, settings={"revision": "local-4567"})
+    return new.write(root / "new"), SMALL.write(root / "old")
+
+
+def test_what_got_worse_is_said_and_the_status_is_one(folders, capsys):
+    new, old = folders
+    assert main([str(new), "--against", str(old)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("2 worse (oprm on macro, oprm on recall), 0 better, of 12 tests\n")
+    text = (new / "against.md").read_text(encoding="utf-8")
+    assert "**Worse than before:** `oprm` on macro (−" in text
+    assert "`revision: local-0123 → local-4567`" in text
+    assert text.count("Signature: ") == 2
+
+
+def test_the_other_way_round_it_got_better_and_the_status_is_zero(folders, capsys):
+    new, old = folders
+    assert main([str(old), "--against", str(new)]) == 0
+    assert capsys.readouterr().out.startswith("0 worse, 2 better")
+
+
+def test_the_difference_is_new_minus_old_with_the_intervals_of_the_report(folders):
+    new, old = (read_run(folder) for folder in folders)
+    contrast = compare_runs(new, old).contrasts["oprm", "recall", "all"]
+    pairs = [
+        (new.answers("oprm", "recall")[name].score, one.score)
+        for name, one in old.answers("oprm", "recall").items()
+    ]
+    deltas = np.array([one - two for one, two in pairs])
+    model = sm.OLS(deltas, np.ones((60, 1))).fit(
+        cov_type="cluster", cov_kwds={"groups": np.arange(60)}, use_t=True
+    )
+    found = contrast.difference.estimate
+    expected = (model.params[0], *model.conf_int()[0])
+    assert (found.mean, found.low, found.high) == pytest.approx(expected, rel=1e-9)
+
+
+def test_controls_are_compared_and_never_judged(folders):
+    new, old = (read_run(folder) for folder in folders)
+    changes = compare_runs(new, old)
+    control = changes.contrasts["closed_book", "recall_absent", "all"]
+    assert control.difference.estimate.mean < -0.5
+    assert {place[0] for place in changes.found(WORSE) + changes.found(BETTER)} == {"oprm"}
+
+
+def test_a_run_against_itself_has_changed_in_nothing(folders, capsys):
+    _, old = folders
+    assert main([str(old), "--against", str(old), "--margin", "20"]) == 0
+    assert capsys.readouterr().out.startswith("0 worse, 0 better, of 12 tests")
+    text = (old / "against.md").read_text(encoding="utf-8")
+    assert "No method is shown to be worse or better than before." in text
+    assert "Nothing that a run folder knows of" in text
+    with (old / "against.csv").open(newline="") as file:
+        assert {row["delta"] for row in csv.DictReader(file)} == {"0"}
+
+
+def other_question(folder: Path) -> None:
+    path = folder / "examples" / "recall.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[3]["question"] = "Where is the office of Rufus?"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def other_metric(folder: Path) -> None:
+    path = folder / "run.json"
+    path.write_text(path.read_text().replace("value@1", "value@2"))
+
+
+def other_tasks(folder: Path) -> None:
+    path = folder / "run.json"
+    info = json.loads(path.read_text())
+    for task in info["benchmarks"][0]["tasks"]:
+        task["name"] = "x" + task["name"]
+    path.write_text(json.dumps(info))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (other_question, "1 questions of recall differ .*recall-0003"),
+        (other_metric, "recall was scored by value@2 in .* and by value@1"),
+        (other_tasks, "has no records yet|no method and task in common"),
+    ],
+)
+def test_runs_that_cannot_be_paired_are_refused_in_one_line(folders, tmp_path, spoil, message):
+    old = SMALL.write(tmp_path / "old")
+    spoil(old)
+    with pytest.raises(ReportError, match=message) as caught:
+        compare_runs(read_run(folders[1]), read_run(old))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,198 @@
+"""The page: self-contained, deaf to hostile text, bounded, and looked at in a real browser where there is one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from fake_run import SMALL, FakeRun, FakeTask, Row
+
+from reports import html_page
+from reports.collect import read_run
+from reports.examples import Said, Shown
+from reports.page import write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+EVIL = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">&amp;"
+LABEL = "oprm:x=\"><svg onload=document.title='pwned'>"
+TASK = "t</script>'\"><b>{{1}}"
+
+
+class Tags(HTMLParser):
+    """Every tag and attribute of a page, and the text of its scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def tags_of(text: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = Tags()
+    parser.feed(text)
+    return parser.tags
+
+
+def edit(row: Row) -> Row:
+    hostile = row["method"] == LABEL and row["example"][-1] in "05"
+    return row | ({"prediction": EVIL, "score": 0.0} if hostile else {})
+
+
+HOSTILE: FakeRun = replace(
+    SMALL,
+    methods=(("full", False), (LABEL, False)),
+    tasks=(FakeTask(TASK, (("10<i>", {}), ("20", {})), 25),),
+    edit=edit,
+    skill=lambda *_: 2.0,
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(SMALL.write(tmp_path_factory.mktemp("html") / "run")).with_name("report.html")
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(HOSTILE.write(tmp_path_factory.mktemp("html") / "evil")).with_name("report.html")
+
+
+def data_of(page: Path) -> dict:
+    text = page.read_text(encoding="utf-8")
+    return json.loads(text.split('<script type="application/json" id="examples">')[1].split("</script>")[0])
+
+
+def test_the_page_loads_nothing_and_its_policy_forbids_it(page):
+    text = page.read_text(encoding="utf-8")
+    sources = [value for _, each in tags_of(text) for name, value in each.items() if name in ("src", "href")]
+    assert sources
+    assert all(str(value).startswith(("data:", "#")) for value in sources)
+    assert "default-src 'none'" in text
+    assert "unsafe" not in text
+    assert not re.search(r"https?://", text)
+
+
+def test_the_page_has_every_table_and_picture_of_the_report(page):
+    text, report = page.read_text(encoding="utf-8"), page.with_name("report.md").read_text(encoding="utf-8")
+    assert text.count("<table>") == report.count("| ---: |\n")
+    assert text.count("<img ") == report.count("![")
+    assert text.count("Signature: ") == report.count("Signature: ")
+    images = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    files = {path.read_bytes() for path in page.parent.glob("*.png")}
+    assert {base64.b64decode(image) for image in images} == files
+
+
+def test_every_score_leads_to_its_questions(page):
+    links = [
+        each["href"] for tag, each in tags_of(page.read_text(encoding="utf-8")) if each.get("class") == "cell"
+    ]
+    assert "#" + urlencode({"method": "oprm", "task": "recall", "bucket": "100"}) in links
+    assert "#" + urlencode({"method": "oprm", "task": "macro", "bucket": "all"}) in links
+
+
+def test_the_data_hold_what_every_method_said_and_picked(page):
+    data = data_of(page)
+    assert (data["methods"][1], data["baseline"]) == ("oprm", "full")
+    recall = next(task for task in data["tasks"] if task["name"] == "recall")
+    assert (recall["total"], len(recall["examples"]), recall["mean"]) == (60, 60, True)
+    run = read_run(page.parent)
+    for example in recall["examples"]:
+        record = run.answers("oprm", "recall")[example["id"]]
+        assert example["said"][1][:2] == [record.score, record.prediction]
+        assert example["said"][1][2].startswith("characters ")
+        assert example["question"] == "Where is the office of Alden?"
+
+
+def test_hostile_text_becomes_no_tag_no_attribute_and_no_script(page, hostile):
+    text = hostile.read_text(encoding="utf-8")
+    kinds = {tag for tag, _ in tags_of(page.read_text(encoding="utf-8"))}
+    found = tags_of(text)
+    assert {tag for tag, _ in found} <= kinds
+    assert sum(tag == "script" for tag, _ in found) == 2
+    assert not any(name.startswith("on") for _, each in found for name in each)
+    said = data_of(hostile)["tasks"][0]["examples"][0]["said"][1]
+    assert EVIL.startswith(said[1].rstrip(" …"))
+    assert data_of(hostile)["tasks"][0]["name"] == TASK
+
+
+def shown(name: str, *scores: float) -> Shown:
+    said = tuple(Said(str(place), score, "", "", "", "") for place, score in enumerate(scores))
+    return Shown("t", name, "b", "", (), (), said)
+
+
+def test_a_page_holds_first_the_questions_on_which_the_methods_differ():
+    found = [shown("a", 1, 1), shown("b", 1, 0), shown("c", 0.5, 0.4), shown("d", 0, 0)]
+    assert [one.example for one in html_page.most_telling(found, 2)] == ["b", "c"]
+    assert [one.example for one in html_page.most_telling(found, 9)] == ["a", "b", "c", "d"]
+
+
+def test_a_page_of_many_and_long_answers_stays_small(tmp_path, monkeypatch):
+    monkeypatch.setattr(html_page, "MOST_EXAMPLES", 30)
+    fake = replace(SMALL, edit=lambda row: row | {"prediction": "word " * 5000})
+    run = read_run(fake.write(tmp_path))
+    content = html_page._content(run)
+    assert [(task["total"], len(task["examples"])) for task in content["tasks"]] == [
+        (60, 10),
+        (24, 10),
+        (40, 10),
+    ]
+    assert len(html_page._data(run)) < 100_000
+
+
+# --- in a browser
+
+
+def browse(page: Path, address: str = "") -> str:
+    """The page's tree after its script has run."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]
+    done = subprocess.run(
+        [str(CHROMIUM), *flags, f"file://{page}{address}"], capture_output=True, text=True, timeout=600
+    )
+    return done.stdout
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_a_browser_shows_the_questions_behind_a_number_those_first_on_which_two_methods_differ(hostile):
+    address = "#" + urlencode({"method": LABEL, "task": TASK, "bucket": "all"})
+    tree = browse(hostile, address)
+    assert "<title>tiny: 2 methods on 1 tasks</title>" in tree
+    articles = tree.split("<article")[1:]
+    assert len(articles) == 20
+    assert ["differs" in one.split(">")[0] for one in articles] == [True] * 10 + [False] * 10
+    assert "50 questions; on 10 the two methods score differently, and these come first." in tree
+    assert "&lt;/script&gt;&lt;script&gt;document.title" in articles[0]
+    assert "30" in tree.split("20 more of ")[1][:3]
+
+
+SORT = """<script>
+const header = document.querySelectorAll("#s0 th")[1];
+const column = () => Array.from(document.querySelectorAll("#s0 tbody tr"), (row) => row.cells[1].textContent);
+header.querySelector("button").click(); const falling = column();
+header.querySelector("button").click(); const rising = column();
+document.body.dataset.found = JSON.stringify([falling, rising, header.getAttribute("aria-sort")]);
+</script>"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_a_browser_sorts_a_table_by_its_numbers(page, tmp_path):
+    # The page's own policy would not let the test's script run.
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8"))
+    (tmp_path / "p.html").write_text(text.replace("</body>", f"{SORT}</body>"), encoding="utf-8")
+    tree = browse(tmp_path / "p.html")
+    found = re.search(r'data-found="([^"]*)"', tree)
+    assert found
+    falling, rising, state = json.loads(found[1].replace("&quot;", '"'))
+    numbers = [float(text.split()[0].replace("\u2212", "-")) for text in falling]
+    assert numbers == sorted(numbers, reverse=True)
+    assert falling == rising[::-1]
+    assert state == "ascending"

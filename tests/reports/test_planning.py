@@ -1,0 +1,80 @@
+"""What a planned comparison can show, against statsmodels and against the analysis of a run of that size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from statsmodels.stats.power import TTestPower
+
+from reports.__main__ import main
+from reports.planning import PlannedCost, PlannedSize, detectable, plan_lines, planned_cost
+from reports.statistics import difference
+
+
+@pytest.mark.parametrize("n", [50, 300, 974])
+def test_the_detectable_difference_of_one_task_is_that_of_a_t_test(n):
+    effect = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8, alternative="two-sided")
+    assert detectable([PlannedSize("qa", n, n)], 0.5) == pytest.approx(0.5 * effect, rel=0.01)
+
+
+def test_the_plan_of_a_mean_over_tasks_is_what_its_analysis_says_afterwards():
+    rng = np.random.default_rng(1)
+    tasks = np.repeat([0, 1, 2], [100, 200, 400])
+    parts = [rng.normal(size=n) for n in (100, 200, 400)]
+    deltas = np.concatenate([0.4 * (part - part.mean()) / part.std() for part in parts])
+    found = difference(deltas, np.zeros(700), np.arange(700), tasks)
+    sizes = [PlannedSize(str(n), n, n) for n in (100, 200, 400)]
+    assert detectable(sizes, 0.4) == pytest.approx(found.detectable, rel=0.01)
+
+
+def test_questions_that_share_a_document_count_for_less():
+    alone, shared = PlannedSize("qa", 300, 300), PlannedSize("qa", 300, 60)
+    assert detectable([shared]) / detectable([alone]) == pytest.approx(np.sqrt(1 + 4 * 0.3), rel=0.02)
+
+
+def test_a_dry_run_reads_task_by_task_and_the_mean_without_unanswerable_tasks():
+    sizes = [PlannedSize("a", 100, 100), PlannedSize("b", 100, 100), PlannedSize("b_absent", 40, 40, False)]
+    assert plan_lines(sizes) == [
+        "a: 14.1 points",
+        "b: 14.1 points",
+        "b_absent: 22.7 points",
+        "mean over 2 tasks: 10.0 points",
+    ]
+    assert plan_lines([PlannedSize("a", 1, 1)]) == []
+
+
+def test_the_program_prints_a_line_for_every_n(capsys):
+    assert main(["power", "--sd", "0.5", "--n", "100", "3668"]) == 0
+    assert capsys.readouterr().out.split("\n")[1:3] == ["n     100   14.1 points", "n   3,668    2.3 points"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--sd", "50", "--n", "10"], "sd is 50"), (["--sd", "0.5", "--n", "1"], "n is 1")],
+)
+def test_sizes_that_make_no_sense_are_refused_in_one_line(capsys, arguments, message):
+    assert main(["power", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "tokens", "calls"),
+    [
+        ("full", {}, 1000 + 500 + 2 * 30, 2),
+        ("closed_book", {}, 2 * 30, 2),
+        ("truncate", {}, 250 + 250 + 2 * 30, 2),
+        ("truncate", {"budget": "700"}, 700 + 500 + 2 * 30, 2),
+        ("rag", {"k": "3"}, 750 + 500 + 2 * 30, 2),
+        ("oprm", {}, 1500 + 6 * 30, 4),
+        ("oprm", {"chunk_size": "500"}, 1500 + 3 * 30, 3),
+    ],
+)
+def test_the_planned_cost_counts_what_is_read(method, settings, tokens, calls):
+    found = planned_cost(method, settings, [1000, 500], chunk_size=250, wording=30)
+    assert found == PlannedCost(tokens, calls)
+
+
+def test_the_cost_of_a_plugin_is_not_known():
+    assert planned_cost("mine", {}, [100], chunk_size=10, wording=5) is None

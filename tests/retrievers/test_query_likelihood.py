@@ -1,0 +1,36 @@
+"""The question's likelihood against the reader's own score, chunk by chunk."""
+
+from __future__ import annotations
+
+import pytest
+
+from retrievers import build
+from retrievers.query_likelihood import PASSAGE
+
+
+def test_scores_are_the_mean_log_probability_of_the_questions_tokens(mamba, chunks):
+    texts = ["w1 w2 w3", "w4 w5", "w6 w7 w8", "w9"]
+    ranking = build("query_likelihood", mamba).rank("w1 w9 w2", chunks(*texts))
+    expected = [
+        mamba.score(mamba.encode(PASSAGE.replace("{passage}", text)), mamba.encode("w1 w9 w2")) / 3
+        for text in texts
+    ]
+    assert ranking.scores == pytest.approx(expected, abs=1e-4)
+    assert ranking.order == sorted(range(4), key=lambda i: -expected[i])
+    assert len({round(score, 3) for score in ranking.scores}) > 2
+
+
+def test_every_chunk_is_read_once(mamba, chunks):
+    texts = ["w1 w2 w3", "w4 w5", "w6 w7 w8"]
+    with mamba.meter() as cost:
+        build("query_likelihood", mamba).rank("w1 w2", chunks(*texts))
+    assert cost.prompt_tokens == sum(
+        len(mamba.encode(f"{PASSAGE.replace('{passage}', text)} w1 w2")) for text in texts
+    )
+
+
+def test_equal_chunks_tie_and_no_chunks_are_no_error(mamba, chunks):
+    ranker = build("query_likelihood", mamba)
+    assert ranker.rank("w1", chunks("w2", "w2")).flags == {"tie": True}
+    assert ranker.rank("w1", chunks("", "w2")).order in ([0, 1], [1, 0])
+    assert ranker.rank("w1", []).order == []
