@@ -32,6 +32,15 @@ BUILT_IN: dict[str, Entry] = {
     ),
     "oprm": Entry("methods.oprm:OPRM", "chunks read as a batch, the answer from the surest that has one"),
     "rag": Entry("methods.rag:RAG", "the best chunks by a retriever, in one prompt"),
+    "decimamba": Entry(
+        "methods.decimamba:DeciMamba", "tokens with small time steps dropped inside a Mamba (DeciMamba)"
+    ),
+    "longmamba": Entry(
+        "methods.longmamba:LongMamba", "small time steps set to zero in a Mamba's slow channels (LongMamba)"
+    ),
+    "delta_scale": Entry(
+        "methods.delta_scale:DeltaScale", "all time steps of a Mamba times one constant, while it reads"
+    ),
     "closed_book": Entry("methods.closed_book:ClosedBook", "control: the question with an empty context"),
     "random_chunk": Entry("methods.random_chunk:RandomChunk", "control: one chunk drawn at random"),
     "oracle_chunk": Entry("methods.oracle_chunk:OracleChunk", "control: the chunk with the most evidence"),

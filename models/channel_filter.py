@@ -33,7 +33,7 @@ from models.specs import ReaderError
 PAPER_LENGTH = 2000
 LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 30, 36, 44, 54, 64, 80, 96, 120, 144, 168, 192)
 """The paper's table, in thousands of tokens at L0 = 2,000; it grows with L0."""
-STRETCHED = 1 << 22  # points of stretched curves that are held at a time
+STRETCHED = 1 << 18  # points of stretched curves at a time: more would leave the cache
 BLOCK = 1024  # tokens whose steps are compared at a time
 
 

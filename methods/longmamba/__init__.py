@@ -86,11 +86,12 @@ class LongMamba:
         if path is None:
             model = fingerprint(self.engine.model)
             found = sorted(folder().glob(f"{model}-*.safetensors"))
+            name = self.engine.spec.name
             if len(found) != 1:
                 listed = ", ".join(file.name for file in found) or "none"
                 raise ValueError(
-                    f"{listed} in {folder()} where one calibration of {self.engine.spec.name} was expected: give "
-                    f"calibration=FILE, or make one: python -m methods.longmamba calibrate --model {self.engine.spec.name}"
+                    f"{listed} in {folder()} where one calibration of {name} was expected: give "
+                    f"calibration=FILE, or make one: python -m methods.longmamba calibrate --model {name}"
                 )
             path = found[0]
         calibration = load(path)

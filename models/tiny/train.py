@@ -1,9 +1,9 @@
 """Train the embedded model from scratch on a CPU: ``python -m models.tiny.train --seed 0 --out runs/tiny-0``.
 
-Three ladders of lessons (facts, two hops, pairs of passages): a rung is left when the moving accuracy on answerable
-questions at its full size passes 0.88 (0.84 high up), and earlier rungs stay in the mix. Every step's lessons derive
+The curriculum is ``benchmarks/curriculum.py``: three ladders of lessons. Every step's lessons derive
 from the seed and the step's number, so a run that was stopped goes on from its last checkpoint as if it had not been.
-Learning rate: flat for 40 % of the steps, then a cosine. The loss counts answer tokens alone.
+Learning rate: flat, then a cosine. The last sixth of the steps polishes: a second, lower cosine over facts of every
+density with more questions without an answer. The loss counts answer tokens alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import argparse
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,164 +22,17 @@ from transformers import MambaForCausalLM, PreTrainedTokenizerFast
 
 from benchmarks import english
 from benchmarks.base import stable_seed
+from benchmarks.curriculum import Ladder, Writer, choose_ladder, choose_polish, ladders
 from benchmarks.lessons import IGNORE, Lesson, Teacher
 from models.cpu_mamba import attach
 from models.tiny.model import new_model
 from models.tiny.tokenizer import END, build_tokenizer
 from retrievers.pairwise import PAIR_PROMPT
 
-PASS_MARK, LATE_MARK, MEMORY = 0.88, 0.84, 0.95
 TOKENS_PER_STEP = 6144
 TRACE_SHARE = 0.3
 PEAK_RATE, WARM_UP, FLAT, FLOOR = 2.5e-3, 60, 0.4, 0.02
-Write = Callable[[], Lesson]
-Writer = Callable[
-    [Teacher, random.Random], Write
-]  # sizes are drawn once a batch, so that its rows are of like length
-
-
-def facts(
-    count: int, *, relations: int = 2, absent: float = 0.35, fillers: tuple[int, int] = (0, 2)
-) -> Writer:
-    def writer(teacher: Teacher, rng: random.Random) -> Write:
-        amount, questions = rng.randint(*fillers), rng.randint(8, 16)
-        return lambda: teacher.fact_lesson(rng, count, amount, questions, relations=relations, absent=absent)
-
-    return writer
-
-
-def dense(count: int, names: int) -> Writer:
-    return lambda teacher, rng: lambda: teacher.dense_lesson(rng, count, names, 12)
-
-
-def chunk(teacher: Teacher, rng: random.Random) -> Write:
-    """A chunk as OPRM cuts it: 250 tokens out of a longer text, of any density.
-
-    The fewer facts, the more questions without an answer: among sixteen chunks with six facts each, fifteen must
-    say "error", and one false answer in a hundred spoils one question in seven.
-    """
-    questions = rng.randint(8, 16)
-
-    def write() -> Lesson:
-        count = rng.choice((rng.randint(0, 12), rng.randint(4, 45)))
-        fillers, absent = max(0, 290 - 7 * count) // 9, 0.65 if count <= 12 else 0.4
-        return teacher.fact_lesson(rng, count, fillers, questions, absent=absent, window=250)
-
-    return write
-
-
-def sparse(teacher: Teacher, rng: random.Random) -> Write:
-    """Few facts in much filler, or none at all."""
-    count, fillers, questions = rng.randint(0, 5), rng.choice((0, rng.randint(5, 50))), rng.randint(6, 10)
-    return lambda: teacher.fact_lesson(rng, count, fillers, questions, absent=0.5)
-
-
-def hops(persons: int) -> Writer:
-    def writer(teacher: Teacher, rng: random.Random) -> Write:
-        fillers, questions = rng.randint(0, 8), rng.randint(6, 10)
-        return lambda: teacher.hop_lesson(rng, persons, fillers, questions)
-
-    return writer
-
-
-def hop_chunk(teacher: Teacher, rng: random.Random) -> Write:
-    """A chunk of a longer text with chains of two facts."""
-    questions = rng.randint(6, 10)
-
-    def write() -> Lesson:
-        persons = rng.randint(1, 14)
-        return teacher.hop_lesson(rng, persons, max(0, 290 - 14 * persons) // 9, questions, window=250)
-
-    return write
-
-
-def dense_pairs(most: int, names: int) -> Writer:
-    """One to `most` facts a passage: with one fact always, the place of a name gives its passage away, and that
-    shortcut then blocks the binding (one seed of two stayed at 75 % on two facts)."""
-
-    def writer(teacher: Teacher, rng: random.Random) -> Write:
-        count = rng.randint(1, most)
-        return lambda: teacher.dense_pair_lesson(rng, count, names, 2 * count)
-
-    return writer
-
-
-def pairs(count: int, most_fillers: int) -> Writer:
-    """Few questions where there are few facts: what is asked twice of the same two facts teaches little."""
-
-    def writer(teacher: Teacher, rng: random.Random) -> Write:
-        facts_each = rng.choice((count, count, rng.randint(1, count)))
-        fillers, questions = rng.randint(0, most_fillers), min(8, 2 * facts_each)
-        return lambda: teacher.pair_lesson(rng, facts_each, fillers, questions)
-
-    return writer
-
-
-@dataclass
-class Ladder:
-    """Rungs of growing difficulty; `rung` is the one being climbed and `accuracy` its moving accuracy."""
-
-    name: str
-    rungs: Sequence[Writer]
-    finals: Sequence[Writer]  # mixed in once the top is reached
-    rung: int = 0
-    accuracy: float = 0.0
-    updates: int = field(default=0)
-
-    @property
-    def done(self) -> bool:
-        return self.rung >= len(self.rungs)
-
-    @property
-    def late(self) -> bool:
-        """On the upper rungs, which are not mastered before the learning rate falls."""
-        return self.rung >= 0.6 * len(self.rungs)
-
-    def choose(self, rng: random.Random) -> tuple[Writer, bool]:
-        """A writer for this step and whether it is the rung being climbed."""
-        if self.done:
-            return rng.choice((*self.rungs[-3:], *self.finals, *self.finals)), False
-        if self.rung >= 4 and rng.random() < (0.5 if self.late else 0.3):
-            finals = (*self.finals, *self.finals) if self.late else self.finals[:1]
-            return rng.choice((*self.rungs[3 : self.rung], *finals)), False
-        return self.rungs[self.rung], True
-
-    def update(self, accuracy: float) -> None:
-        self.updates += 1
-        share = max(1 - MEMORY, 1 / self.updates)
-        self.accuracy += share * (accuracy - self.accuracy)
-        if self.accuracy > (LATE_MARK if self.late else PASS_MARK) and self.updates >= 12:
-            self.rung, self.accuracy, self.updates = self.rung + 1, 0.0, 0
-
-
-def ladders() -> dict[str, Ladder]:
-    sizes = (12, 16, 24, 32, 40)
-    climb = [
-        dense(4, 50), dense(6, 200), dense(8, len(english.NAMES)),
-        facts(6, relations=1, absent=0.1), facts(6, absent=0.25), facts(8),
-        *(facts(size, fillers=(0, 16)) for size in sizes),
-    ]  # fmt: skip
-    match = [
-        dense_pairs(2, 50), dense_pairs(3, 200), dense_pairs(4, len(english.NAMES)),
-        *(pairs(n, n // 2) for n in (1, 2, 4, 6, 8, 12)),
-    ]  # fmt: skip
-    return {
-        "facts": Ladder("facts", climb, [sparse, chunk, chunk]),
-        "hops": Ladder("hops", [hops(n) for n in (2, 4, 6, 8, 12, 16)], [hop_chunk, hop_chunk]),
-        "pairs": Ladder("pairs", match, [pairs(10, 8), pairs(4, 16)]),
-    }
-
-
-def choose_ladder(all_ladders: dict[str, Ladder], rng: random.Random) -> Ladder:
-    """Facts and pairs from the start, while the layers are as they were initialised; hops join in later.
-
-    (Begun after the facts, pairs stayed at chance: the layers that could bind a name to its passage had drifted
-    from the initialisation that makes binding easy.)
-    """
-    weights = {"facts": 0.6, "pairs": 0.4}
-    if all_ladders["facts"].rung >= 6:
-        weights = {"facts": 0.5, "pairs": 0.1 if all_ladders["pairs"].done else 0.3, "hops": 0.2}
-    return all_ladders[rng.choices(list(weights), list(weights.values()))[0]]
+POLISH, POLISH_RATE = 1 / 6, 1e-3
 
 
 def write_batch(teacher: Teacher, writer: Writer, rng: random.Random) -> list[Lesson]:
@@ -229,11 +81,19 @@ def _mean(values: torch.Tensor) -> float:
     return values.float().mean().item() if values.numel() else float("nan")
 
 
+def polish_start(steps: int) -> int:
+    return steps - round(POLISH * steps)
+
+
 def rate(step: int, steps: int) -> float:
+    """The learning rate: up, flat, down; up again to less than half, and down."""
+    start = polish_start(steps)
+    peak, flat, floor = (PEAK_RATE, FLAT, FLOOR) if step < start else (POLISH_RATE, 0.0, 0.0)
+    step, steps = (step, start) if step < start else (step - start, steps - start)
     if step < WARM_UP:
-        return PEAK_RATE * (step + 1) / WARM_UP
-    late = max(0.0, (step / steps - FLAT) / (1 - FLAT))
-    return PEAK_RATE * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * late)))
+        return peak * (step + 1) / WARM_UP
+    late = max(0.0, (step / steps - flat) / (1 - flat))
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * late)))
 
 
 def make_optimizer(model: MambaForCausalLM) -> torch.optim.Optimizer:
@@ -303,8 +163,11 @@ class Run:
 
     def train_step(self) -> tuple[Ladder, float, float, float]:
         rng = random.Random(stable_seed("tiny", self.seed, self.step))
-        ladder = choose_ladder(self.ladders, rng)
-        writer, climbing = ladder.choose(rng)
+        if self.step < polish_start(self.steps):
+            ladder = choose_ladder(self.ladders, rng)
+            writer, climbing = ladder.choose(rng)
+        else:
+            (ladder, writer), climbing = choose_polish(self.ladders, rng), False
         lessons = write_batch(self.teacher, writer, rng)
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.step, self.steps)
@@ -359,7 +222,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=8000, help="of about 6,144 tokens (default 8000)")
+    parser.add_argument("--steps", type=int, default=9600, help="of about 6,144 tokens (default 9600)")
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--state", type=int, default=16)

@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from benchmarks.needle import needle
 from benchmarks.recall import recall
 
 ROOT = Path(__file__).parents[2]
+OWN = {"recall", "needle", "multihop"}  # what the embedded model can read
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_the_built_in_names_lead_to_their_factories():
     assert [benchmarks.find(name) for name in ("recall", "needle", "multihop")] == [recall, needle, multihop]
     factories = {benchmarks.find(name) for name in benchmarks.BUILT_IN}
     assert len(factories) == len(benchmarks.BUILT_IN)
-    assert all(entry.suite_english for entry in benchmarks.BUILT_IN.values())
+    assert {name for name, entry in benchmarks.BUILT_IN.items() if entry.suite_english} == OWN
 
 
 def test_every_option_is_typed_and_has_a_default():
@@ -46,21 +48,22 @@ def test_every_option_is_typed_and_has_a_default():
         signature = inspect.signature(benchmarks.find(name), eval_str=True)
         counter, *options = signature.parameters.values()
         assert counter.annotation == CountTokens
-        assert signature.return_annotation == list[TaskSet]
-        assert {"seed", "samples"} <= {option.name for option in options}
+        assert signature.return_annotation in (list[TaskSet], Iterator[TaskSet])
+        assert name not in OWN or {"seed", "samples"} <= {option.name for option in options}
         for option in options:
             assert option.kind is option.KEYWORD_ONLY
             assert option.default is not option.empty
-            assert option.annotation in (int, tuple[int, ...], bool | None)
+            assert option.annotation is not option.empty
 
 
 def test_listing_shows_one_line_and_the_origin_and_imports_nothing(install):
     install("haystacks", "straw", "a_module_that_is_not_there:factory")
     rows = benchmarks.describe()
-    assert [(name, origin) for name, _, origin in rows[:3]] == [
+    own = len(benchmarks.BUILT_IN)
+    assert [(name, origin) for name, _, origin in rows[:own]] == [
         (name, "built in") for name in benchmarks.BUILT_IN
     ]
-    assert rows[3:] == [("straw", "haystacks in one line", "haystacks")]
+    assert rows[own:] == [("straw", "haystacks in one line", "haystacks")]
     assert all(line and "\n" not in line for _, line, _ in rows)
 
 

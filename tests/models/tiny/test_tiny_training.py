@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from benchmarks import curriculum
 from benchmarks.lessons import IGNORE, Lesson, Teacher
 from models.tiny import train
 from models.tiny.model import new_model
@@ -47,7 +48,7 @@ def solve(text: str, question: str) -> str:
 def test_the_answer_to_every_fact_question_is_what_the_text_says(
     teacher: Teacher, words: Vocabulary, seed: int
 ) -> None:
-    lesson = train.chunk(teacher, random.Random(seed))()
+    lesson = curriculum.chunk(teacher, random.Random(seed))()
     text, asked = questions(lesson, words)
     cut = text.rsplit(" . ", 1)[-1]  # the last sentence may lack its value
     for question, answer in asked:
@@ -56,7 +57,7 @@ def test_the_answer_to_every_fact_question_is_what_the_text_says(
 
 
 def test_the_loss_counts_answers_and_their_ends_and_nothing_else(teacher: Teacher, words: Vocabulary) -> None:
-    lesson = train.facts(8)(teacher, random.Random(3))()
+    lesson = curriculum.facts(8)(teacher, random.Random(3))()
     assert len(lesson.ids) == len(lesson.targets) == len(lesson.weights) == len(lesson.traces)
     for i, target in enumerate(lesson.targets):
         if target != IGNORE:
@@ -68,7 +69,7 @@ def test_the_loss_counts_answers_and_their_ends_and_nothing_else(teacher: Teache
 def test_a_two_hop_answer_names_the_person_and_then_the_city(
     teacher: Teacher, words: Vocabulary, seed: int
 ) -> None:
-    lesson = train.hops(4)(teacher, random.Random(seed))()
+    lesson = curriculum.hops(4)(teacher, random.Random(seed))()
     text, asked = questions(lesson, words)
     for question, answer in asked:
         if question.startswith("where is the office of the ") and answer != "error":
@@ -82,7 +83,7 @@ def test_a_two_hop_answer_names_the_person_and_then_the_city(
 def test_the_letter_of_a_pair_is_the_passage_that_holds_the_fact(
     teacher: Teacher, words: Vocabulary, seed: int
 ) -> None:
-    lesson = train.pairs(4, 2)(teacher, random.Random(seed))()
+    lesson = curriculum.pairs(4, 2)(teacher, random.Random(seed))()
     tokens = " ".join(words[i] for i in lesson.ids)
     passages, *asked = tokens.split(" which passage is more relevant to the question : ")
     sides = dict(zip("ab", passages.removeprefix("passage a : ").split(" passage b : "), strict=True))
@@ -93,7 +94,7 @@ def test_the_letter_of_a_pair_is_the_passage_that_holds_the_fact(
 
 
 def test_lessons_are_the_same_for_the_same_seed_and_differ_for_another(teacher: Teacher) -> None:
-    first, again, other = (train.chunk(teacher, random.Random(seed))() for seed in (1, 1, 2))
+    first, again, other = (curriculum.chunk(teacher, random.Random(seed))() for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -157,7 +158,7 @@ def test_the_recipe_binds_names_to_values_within_a_minute_of_training(teacher: T
     accuracies: list[float] = []
     for step in range(250):
         optimizer.param_groups[0]["lr"] = 2.5e-3 * min(1, (step + 1) / 30)
-        write = train.dense(4, 50)(teacher, random.Random(step))
+        write = curriculum.dense(4, 50)(teacher, random.Random(step))
         loss, accuracy, _ = train.loss_and_accuracy(model, [write() for _ in range(48)], teacher)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -165,3 +166,18 @@ def test_the_recipe_binds_names_to_values_within_a_minute_of_training(teacher: T
         optimizer.zero_grad()
         accuracies.append(accuracy)
     assert sum(accuracies[-10:]) / 10 > 0.6
+
+
+def test_the_learning_rate_falls_twice_and_the_second_fall_ends_at_nothing():
+    rates = [train.rate(step, 1200) for step in range(1200)]
+    assert max(rates[:1000]) == train.PEAK_RATE == rates[300]
+    assert rates[999] < 0.03 * train.PEAK_RATE
+    assert max(rates[1000:]) == pytest.approx(train.POLISH_RATE)
+    assert rates[-1] < 1e-3 * train.POLISH_RATE
+
+
+def test_the_polish_is_mostly_facts_and_keeps_the_other_skills():
+    all_ladders, rng = curriculum.ladders(), random.Random(0)
+    names = [curriculum.choose_polish(all_ladders, rng)[0].name for _ in range(400)]
+    assert 0.6 < names.count("facts") / 400 < 0.8
+    assert min(names.count("hops"), names.count("pairs")) > 30
