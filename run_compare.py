@@ -113,9 +113,13 @@ def _compare(given: dict, arguments: Sequence[str]) -> int:
     flags = {name.replace("_", "-"): value for name, value in given.items()}
     planned = plan.make_plan(config | {name: flags[name] for name in plan.DEFAULTS if name in flags})
     counter = grid.estimate_or_count if given.get("dry_run") else grid.token_counter
-    tasks = grid.load_tasks(planned, counter(planned.reader, planned.trust_remote_code))
+    count_tokens = counter(planned.reader, planned.trust_remote_code)
+    tasks = grid.load_tasks(planned, count_tokens)
     print(grid.describe(planned, tasks), flush=True)
     if given.get("dry_run"):
+        from comparison.forecast import forecast
+
+        print(forecast(planned, tasks, count_tokens))
         return 0
 
     from comparison.run import run

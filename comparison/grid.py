@@ -49,7 +49,7 @@ class Chosen(Sequence[Example]):
 @dataclass(frozen=True)
 class PlannedTask:
     """One task with the examples that are to be answered. `outlines` are those of all that the benchmark has,
-    `buckets` counts the chosen ones, `left_out` says which rows of the data are no examples, and
+    `buckets` counts the chosen ones, `clusters` the documents that they come from, `left_out` says which rows of the data are no examples, and
     `predictions[label]` holds what was imported under that label, by example (`comparison.imports`)."""
 
     benchmark: Resolved
@@ -57,6 +57,7 @@ class PlannedTask:
     examples: Sequence[Example]
     outlines: Sequence[Outline]
     buckets: Mapping[str, int]
+    clusters: int
     confirmatory: bool
     left_out: Sequence[str] = ()
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
@@ -137,8 +138,10 @@ def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:
     _check_ids(task, outlines, task_set.left_out)
     places = take_evenly(outlines, plan.limit)
     examples = Chosen(task_set.examples, places)
+    clusters = set()
     for example in examples:
         check_example(task, example)
+        clusters.add(example.cluster)
         if task_set.confirmatory:
             check_no_answer(task, example, plan.reader.no_answer)
     if examples[0].answers:  # a metric whose package is missing is an error here too
@@ -149,6 +152,7 @@ def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:
         examples=examples,
         outlines=outlines,
         buckets=Counter(outlines[place].bucket for place in places),
+        clusters=len(clusters),
         confirmatory=task_set.confirmatory,
         left_out=task_set.left_out,
         predictions={label: pair(label, folder, task, outlines) for label, folder in plan.imports.items()},

@@ -1,8 +1,9 @@
 """What a run was made with: commit, package versions, machine, the code and the weights behind an answer.
 
-A method's version is a hash of the source that can change its answers. For a built-in method that is its own
-file and the files of `methods/` that it imports, every ranker, the reader's code and the wording rules of
-`benchmarks/base.py`; for a plugin its module's file, its distribution's version, and the same shared files.
+A method's version is a hash of the source that can change its answers: its own file, the engine, the wording
+rules of `benchmarks/base.py`, and what these import of `methods/`, `models/` and `retrievers/` (every ranker,
+where a method finds them by name). For a plugin its distribution's version counts too.
+Weights that a method has beside the reader's (an encoder's) are part of its version too.
 Exercised by ``pytest tests/comparison/test_provenance.py``.
 """
 
@@ -15,10 +16,11 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from models.specs import ReaderSpec
@@ -32,7 +34,10 @@ WHOLE_FILE = (
     64 << 20
 )  # a weights file up to this size is hashed whole, a larger one by its size and both ends
 ENDS = 1 << 20
+ROOMS = ("methods", "models", "retrievers")
+READ_BY_ALL = ("models/engine.py", "methods/base.py", "benchmarks/base.py")
 LOCAL = "local-"
+NO_WEIGHTS: Mapping[str, str] = MappingProxyType({})
 
 
 def commit() -> tuple[str | None, bool]:
@@ -71,13 +76,18 @@ def machine() -> dict[str, Any]:
     }
 
 
-def method_version(factory: Callable[..., Any]) -> str:
-    """Sixteen hex digits over the source files behind a method (see the module's docstring)."""
+def method_version(factory: Callable[..., Any], weights: Mapping[str, str] = NO_WEIGHTS) -> str:
+    """Sixteen hex digits over the source files behind a method (see the module's docstring), and over its
+    own `weights`: hub ids with their commits, and folders, which are what is in them."""
     maker = inspect.unwrap(factory)
-    own = _source_file(maker)
-    files = {*_shared_files(), *([] if own is None else _method_files(own))}
+    files = _files_behind(_source_file(maker))
     built_in = maker.__module__.startswith("methods.")
-    return _hash_files(tuple(sorted(files)), "" if built_in else _distribution(maker.__module__))
+    origin = "" if built_in else _distribution(maker.__module__)
+    revisions = [
+        folder_revision(Path(path)) if Path(path).is_dir() else f"{path}@{revision}"
+        for path, revision in sorted(weights.items())
+    ]
+    return _hash_files(tuple(sorted(files)), " ".join([origin, *revisions]))
 
 
 def _source_file(maker: Callable[..., Any]) -> Path | None:
@@ -85,27 +95,29 @@ def _source_file(maker: Callable[..., Any]) -> Path | None:
     return Path(path).resolve() if path else None
 
 
-@cache
-def _shared_files() -> frozenset[Path]:
-    """What any method's answer passes through: the reader's code, the rankers, the wording."""
-    rooms = [*(ROOT / "models").glob("*.py"), *(ROOT / "retrievers").glob("*.py")]
-    return frozenset({*rooms, ROOT / "methods" / "base.py", ROOT / "benchmarks" / "base.py"})
-
-
-def _method_files(own: Path) -> set[Path]:
-    """The file itself and, from file to file, what it imports out of `methods/` (not the registry)."""
-    found, waiting = set(), [own]
+def _files_behind(own: Path | None) -> set[Path]:
+    """The files that an answer passes through: from file to file, what is imported (not the registry)."""
+    found: set[Path] = set()
+    waiting = [ROOT / name for name in READ_BY_ALL] + ([] if own is None else [own])
     while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        waiting += [
-            file
-            for name in imported_modules(path.read_text(encoding="utf-8"))
-            if name.startswith("methods.") and (file := ROOT / f"{name.replace('.', '/')}.py").is_file()
-        ]
+        if (path := waiting.pop()) not in found:
+            found.add(path)
+            waiting += _imported_files(path)
     return found
+
+
+@cache
+def _imported_files(path: Path) -> tuple[Path, ...]:
+    """Our own files that a source file may import; all rankers, where it may build one by its name."""
+    files: list[Path] = []
+    for name in imported_modules(path.read_text(encoding="utf-8")):
+        room, _, module = name.partition(".")
+        if name == "retrievers":
+            files += (ROOT / "retrievers").glob("*.py")
+        elif room in ROOMS and module:
+            place = ROOT / name.replace(".", "/")
+            files += filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))
+    return tuple(files)
 
 
 def imported_modules(source: str) -> set[str]:
@@ -139,7 +151,7 @@ def _hash_files(files: tuple[Path, ...], extra: str) -> str:
 def folder_revision(folder: Path) -> str:
     """A local model's revision: sixteen hex digits over its weights, configuration and tokenizer files."""
     suffixes = {".json", ".safetensors", ".bin", ".model", ".txt"}
-    files = sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file())
     total = hashlib.sha256()
     for path in files:
         size = path.stat().st_size

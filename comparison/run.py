@@ -12,7 +12,7 @@ import json
 import math
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,11 +98,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class Group:
-    """What one method still has to answer of one task: keys and places of the examples, in order."""
+    """What one method still has to answer of one task: keys and places of the examples, in order. `again` of
+    them have an answer of older code, or of another import."""
 
     contender: Contender
     planned: PlannedTask
     pending: tuple[tuple[str, int], ...]
+    again: int = 0
 
 
 def run(plan: Plan, tasks: Sequence[PlannedTask], command: str) -> tuple[Tally, Path]:
@@ -136,6 +138,10 @@ def compare(
             write_examples(plan.out, planned)
         groups = [group for planned in tasks for group in _groups(plan.out, run, contenders, planned)]
         tally = Tally(found=sum(len(group.planned.examples) - len(group.pending) for group in groups))
+        if again := sum(group.again for group in groups):
+            print(
+                f"{again:,} answers in {plan.out} are of code that has changed since: given again", flush=True
+            )
         _answer_all(plan.out, run, groups, engine, writer, tally)
     return tally
 
@@ -153,7 +159,10 @@ def prepare(resolved: Resolved, engine: Any) -> Contender:
     anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in asked.values())
     takes = {"example"} & set(asked) | ({"task"} if anything or "task" in asked else set())
     control = "example" in takes or bool(getattr(method, "control", False))
-    return Contender(resolved, method, frozenset(takes), control, provenance.method_version(resolved.factory))
+    weights = getattr(method, "weights", None)
+    known = weights if isinstance(weights, Mapping) else {}
+    version = provenance.method_version(resolved.factory, known)
+    return Contender(resolved, method, frozenset(takes), control, version)
 
 
 def known_settings(plan: Plan, tasks: Sequence[PlannedTask]) -> dict[str, Any]:
@@ -251,20 +260,23 @@ def _groups(
 ) -> list[Group]:
     """What is left of one task, by method; every example is read once for all of them."""
     pending: list[list[tuple[str, int]]] = [[] for _ in contenders]
+    again = [0] * len(contenders)
     done = [
-        _final_keys(records.read_group(run_dir, run["settings"]["model"], one.label, planned.task.name))
+        {record.key: record.example for record in found if record.final}
         for one in contenders
+        for found in [records.read_group(run_dir, run["settings"]["model"], one.label, planned.task.name)]
     ]
+    answered = [set(keys.values()) for keys in done]
     for place, example in enumerate(planned.examples):
-        for contender, keys, left in zip(contenders, done, pending, strict=True):
+        for number, contender in enumerate(contenders):
             key = record_key(run["settings"], contender, planned, example)
-            if key not in keys:
-                left.append((key, place))
-    return [Group(one, planned, tuple(left)) for one, left in zip(contenders, pending, strict=True)]
-
-
-def _final_keys(found: Iterable[Record]) -> set[str]:
-    return {record.key for record in found if record.final}
+            if key not in done[number]:
+                pending[number].append((key, place))
+                again[number] += example.id in answered[number]
+    return [
+        Group(one, planned, tuple(left), old)
+        for one, left, old in zip(contenders, pending, again, strict=True)
+    ]
 
 
 def _answer_all(

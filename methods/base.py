@@ -143,6 +143,12 @@ def chunk_details(chunks: Sequence[Chunk], picked: Sequence[int], *flags: str) -
     return {"chunks": len(chunks), "picked": list(picked), "flags": [flag for flag in flags if flag]}
 
 
+def ranking_details(flags: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """What a record keeps of a ranking's flags: the names of those that are true, and the other values."""
+    names = [name for name, value in flags.items() if value is True]
+    return names, {name: value for name, value in flags.items() if not isinstance(value, bool)}
+
+
 def check_choice(option: str, value: object, choices: Any) -> None:
     """ValueError unless `value` is one of the Literal `choices`."""
     if value not in get_args(choices):

@@ -15,8 +15,7 @@ Exercised by ``--method oprm`` and ``--method "oprm:candidates=bm25,m=8,idk_filt
 from __future__ import annotations
 
 import math
-from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -29,12 +28,13 @@ from methods.base import (
     decode_each,
     fit,
     generate,
+    ranking_details,
     require_question,
     retrieve,
     split_context,
 )
 from retrievers import build
-from retrievers.base import Ranker
+from retrievers.base import Ranker, weights_of
 from retrievers.chunking import Boundary, Chunk, cut_places, join
 
 if TYPE_CHECKING:
@@ -93,6 +93,11 @@ class OPRM:
         if self.idk_filter and self._says_unknown:
             object.__setattr__(self, "no_answer_ids", _no_answer_ids(self.engine))
 
+    @property
+    def weights(self) -> dict[str, str]:
+        """The weights of the candidates' ranker."""
+        return weights_of(self.ranker)
+
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """Reads every chunk once and keeps one state; memory does not grow with the number of chunks.
 
@@ -104,15 +109,21 @@ class OPRM:
         if self.select == "query_likelihood":
             require_question(task, question)
         chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
-        read = self._candidates(chunks, question, task)
-        fitted = (fit(self.engine, task, self._prompt(chunks[i].text, question, task)) for i in read)
-        prompts = [(array("i", ids), cut) for ids, cut in fitted]  # a list takes nine times the memory
-        place = self._question_place(chunks[read[0]], question, task)
-        marks, state = self._read(read, [ids for ids, _ in prompts], place)
+        read, ranking = self._candidates(chunks, question, task)
+        cuts: list[bool] = []
+
+        def rows() -> Iterator[list[int]]:
+            """Encoded as they are read: a long book's ids would take more than a small reader's states."""
+            for i in read:
+                ids, cut = fit(self.engine, task, self._prompt(chunks[i].text, question, task))
+                cuts.append(cut)
+                yield ids
+
+        marks, state = self._read(read, rows(), self._question_place(chunks[read[0]], question, task))
         all_filtered = all(mark.filtered for mark in marks)
         picked = [mark.chunk for mark in marks if mark.filtered == all_filtered][: self.top]
-        details = self._details(chunks, picked, marks)
-        truncated = any(cut for _, cut in prompts)
+        details = self._details(chunks, picked, marks, ranking)
+        truncated = any(cuts)
         if all_filtered and self.on_all_filtered == "abstain":
             return Answer(self.engine.spec.no_answer, (), details | {"picked": []}, truncated)
         text, spans = join(context, [chunks[i] for i in sorted(picked)])
@@ -151,17 +162,20 @@ class OPRM:
         details = {"tokens": max(places), "kept": min(size, max(places)), "flags": ["last_tokens"]}
         return replace(answer, spans=((start, len(context)),), details=details)
 
-    def _candidates(self, chunks: Sequence[Chunk], question: str, task: Task) -> list[int]:
-        """The chunks to read, in document order."""
+    def _candidates(
+        self, chunks: Sequence[Chunk], question: str, task: Task
+    ) -> tuple[list[int], Mapping[str, Any]]:
+        """The chunks to read, in document order, and the flags of the ranking that they come from."""
         if self.ranker is None:
-            return list(range(len(chunks)))
-        return sorted(retrieve(self.engine, self.ranker, task, question, chunks).order[: self.m])
+            return list(range(len(chunks))), {}
+        ranking = retrieve(self.engine, self.ranker, task, question, chunks)
+        return sorted(ranking.order[: self.m]), ranking.flags
 
     def _prompt(self, text: str, question: str, task: Task) -> str:
         return task.prompt(text, question, clause=self._carries_clause)
 
     def _read(
-        self, read: Sequence[int], rows: Sequence[Sequence[int]], place: slice
+        self, read: Sequence[int], rows: Iterable[Sequence[int]], place: slice
     ) -> tuple[list[Mark], Prefill | None]:
         """The rows' marks, best first, and the best row's state (none if several are to be read again)."""
         marks: list[Mark] = []
@@ -169,7 +183,7 @@ class OPRM:
         last = 1 - place.start  # the logits of a position are those of the token after it
         for positions, prefill in self.engine.prefill_batches(rows, last=last):
             found = [
-                self._mark(read[position], rows[position], prefill.logits[row], place, len(rows) > 1)
+                self._mark(read[position], prefill.rows[row], prefill.logits[row], place, len(read) > 1)
                 for row, position in enumerate(positions)
             ]
             best = min(found)
@@ -205,13 +219,19 @@ class OPRM:
         return slice(max(start, 1) - len(ids), -after or None)  # the first token of a row has no probability
 
     def _details(
-        self, chunks: Sequence[Chunk], picked: Sequence[int], marks: Sequence[Mark]
+        self,
+        chunks: Sequence[Chunk],
+        picked: Sequence[int],
+        marks: Sequence[Mark],
+        ranking: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Numbers are listed in the order of the chunks that were read, the first `RECORDED` of them."""
+        """Numbers are listed in the order of the chunks that were read, the first `RECORDED` of them; the
+        candidates' ranker adds its own flags."""
         by_chunk = sorted(marks, key=lambda mark: mark.chunk)[:RECORDED]
         single = "single_chunk" if len(marks) == 1 else ""
         lost = "all_filtered" if all(mark.filtered for mark in marks) else ""
-        details = chunk_details(chunks, picked, single, lost)
+        flags, values = ranking_details(ranking)
+        details = chunk_details(chunks, picked, *dict.fromkeys([single, lost, *flags])) | values
         details["filtered"] = sum(mark.filtered for mark in marks)
         details["entropies"] = [round(mark.entropy, 4) for mark in by_chunk]
         if self.select == "query_likelihood":

@@ -13,9 +13,18 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.base import PLAIN_QA, Task
-from methods.base import Answer, Clause, check_choice, chunk_details, generate, retrieve, split_context
+from methods.base import (
+    Answer,
+    Clause,
+    check_choice,
+    chunk_details,
+    generate,
+    ranking_details,
+    retrieve,
+    split_context,
+)
 from retrievers import build
-from retrievers.base import Ranker
+from retrievers.base import Ranker, weights_of
 from retrievers.chunking import Boundary, Chunk, join
 
 if TYPE_CHECKING:
@@ -57,6 +66,11 @@ class RAG:
                 )
         object.__setattr__(self, "ranker", build(self.retriever, self.engine))
 
+    @property
+    def weights(self) -> dict[str, str]:
+        """The retriever's weights."""
+        return weights_of(self.ranker)
+
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """All chunks where there are fewer than `k`, flagged. Undefined where there is no question to
         retrieve by."""
@@ -68,9 +82,8 @@ class RAG:
             picked = self._pack(context, chunks, ranking.order, self.budget)
         text, spans = join(context, [chunks[position] for position in picked])
         answer = generate(self.engine, task, text, question, clause=self.clause == "all")
-        flags = [name for name, value in ranking.flags.items() if value is True]
+        flags, values = ranking_details(ranking.flags)
         few = "fewer_chunks_than_k" if len(chunks) < self.k else ""
-        values = {name: value for name, value in ranking.flags.items() if not isinstance(value, bool)}
         scores = [round(ranking.scores[position], 4) for position in picked]
         details = chunk_details(chunks, picked, *flags, few) | {"scores": scores} | values
         return replace(answer, spans=spans, details=details)

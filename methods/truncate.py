@@ -58,4 +58,4 @@ class Truncate:
         first = cuts[bisect_right(cuts, head) - 1]
         last = cuts[bisect_left(cuts, total - (budget - head))]
         kept = [(a, b) for a, b in ((0, first), (last, total)) if a < b]
-        return [Chunk(places[a], places[b], context[places[a] : places[b]], b - a) for a, b in kept], total
+        return [Chunk(places[a], places[b], context, b - a) for a, b in kept], total

@@ -9,7 +9,7 @@ budget; one row's state is cut out and decoded greedily. ``Engine.load("tiny")``
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +22,7 @@ from models.limits import addressable_tokens, end_ids, head_reads_last, stop_at,
 from models.loading import device_gauge, open_reader, token_budget
 from models.meter import Cost, Meter
 from models.specs import ReaderError, ReaderSpec
-from models.token_spans import token_spans
+from models.token_spans import Spans, token_spans
 
 __all__ = ["Engine", "Prefill", "ReaderError"]
 
@@ -142,7 +142,7 @@ class Engine:
         """Tokens of the text, special ones not counted."""
         return len(self._ids(text))
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
+    def offsets(self, text: str) -> Spans:
         """The span of characters (start, end) of every token, without special tokens. ReaderError if the
         tokenizer cannot say."""
         if not self.tokenizer.is_fast:
@@ -183,27 +183,36 @@ class Engine:
         self._meter.cost.prompt_tokens += len(rows) * len(rows[0])
         return Prefill(list(rows), logits, state, made_by=self._forwards)
 
-    def prefill_batches(self, rows: Sequence[Ids], *, last: int = 1) -> Iterator[tuple[list[int], Prefill]]:
+    def prefill_batches(self, rows: Iterable[Ids], *, last: int = 1) -> Iterator[tuple[list[int], Prefill]]:
         """Read rows of any lengths, equal lengths together, in micro-batches of at most `batch_tokens`
         tokens (one row at least). Yields the rows' positions, in their order within a length, and their
-        `Prefill`.
+        `Prefill`; rows are taken as they are needed, and a batch is read as soon as it is full.
 
         When the device runs out of memory the budget is halved, for good, and the batch is read again;
         ReaderError when one row alone does not fit."""
-        self._check(rows, last)
-        by_length: dict[int, list[int]] = {}
+        waiting: dict[int, dict[int, Ids]] = {}
         for position, row in enumerate(rows):
-            by_length.setdefault(len(row), []).append(position)
-        for length, positions in by_length.items():
-            while positions:
-                batch = positions[: max(1, self.batch_tokens // length)]
-                prefill = self._prefill_if_it_fits([rows[position] for position in batch], last)
-                if prefill is None:
-                    self._halve(len(batch), length)
-                    continue
-                yield batch, prefill
-                del prefill  # before the next batch is read, so that one state at most is held here
-                positions = positions[len(batch) :]
+            self._check([row], last)
+            alike = waiting.setdefault(len(row), {})
+            alike[position] = row
+            if len(alike) * len(row) > self.batch_tokens - len(row):
+                yield from self._read(waiting.pop(len(row)), last)
+        for alike in waiting.values():
+            yield from self._read(alike, last)
+
+    def _read(self, rows: dict[int, Ids], last: int) -> Iterator[tuple[list[int], Prefill]]:
+        """Rows of one length by position, in as few batches as memory allows."""
+        positions = list(rows)
+        while positions:
+            length = len(rows[positions[0]])
+            batch = positions[: max(1, self.batch_tokens // length)]
+            prefill = self._prefill_if_it_fits([rows[position] for position in batch], last)
+            if prefill is None:
+                self._halve(len(batch), length)
+                continue
+            yield batch, prefill
+            del prefill  # before the next batch is read, so that one state at most is held here
+            positions = positions[len(batch) :]
 
     def select(self, prefill: Prefill, row: int) -> Prefill:
         """One row by itself, in memory of its own: logits [1, last, vocabulary] and its state, as if it had

@@ -41,20 +41,20 @@ def draw_quality(run: Run, analysis: Analysis, costs: Costs) -> Picture | None:
             _draw_point(panel, run, method, time, score)
         steps = sorted((time.mean, 100 * score.mean) for one, time, score in points if one.label in best)
         panel.plot(*zip(*steps, strict=True), color="#BBBBBB", linewidth=4, zorder=0.5, label="frontier")
-        panel.set(xscale="log", ylim=(-3, 103), ylabel="mean over tasks (points)")
+        panel.set(xscale="log", ylim=(-3, 103), ylabel="macro mean (points)")
         panel.set_xlabel(f"time per question / {short(run.baseline)} (logarithmic)")
         _plain_ticks(panel)
         panel.axvline(1.0, color="#DDDDDD", linewidth=0.8, zorder=0)
         rule(panel, "y")
         drawn.legend(loc="outside right center", handlelength=1.6)
         save(drawn, run.folder / "quality.png")
-    names = tuple(task.name for task in run.confirmatory)
+    names = tuple(task.name for task in run.tasks)
     header = "model,method,time_ratio,time_low,time_high,mean,low,high,frontier"
     return Picture(
         name="quality.png",
         title="Quality against latency, by method",
         caption="Up and to the left is better. Across: time per question relative to "
-        f"{code(run.baseline)} (geometric mean over the same questions); up: the mean over tasks; both with "
+        f"{code(run.baseline)} (geometric mean over the same questions of all tasks); up: the macro mean; both with "
         "clustered 95 % intervals. Grey line: the frontier, the methods that no other method beats in both.",
         tasks=names,
         header=tuple(header.split(",")),
@@ -140,6 +140,7 @@ def draw_cost(run: Run) -> Picture | None:
         )
         panel.set_xticks(octaves, [f"{place:,}" for place in octaves])
         panel.set_xticks([], minor=True)
+        panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         rule(panel, "y")
         drawn.legend(loc="outside right center", handlelength=3.2)
         save(drawn, run.folder / "cost_length.png")

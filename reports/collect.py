@@ -34,15 +34,18 @@ class ReportError(ValueError):
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """A planned method; a control is shown in every table and tested in none."""
+    """A planned method; a control is shown in every table and tested in none. The answers of an `imported`
+    one were made elsewhere, so that their cost is not known."""
 
     label: str
     control: bool
+    imported: bool = False
 
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """A planned task: `n` examples; only confirmatory tasks enter the macro mean."""
+    """A planned task: `n` examples; only confirmatory tasks enter the macro mean. `left_out` rows of its data
+    could not be used; `left_out_first` says which and why of the first of them."""
 
     name: str
     n: int
@@ -50,6 +53,8 @@ class TaskInfo:
     revision: str = ""
     metric: str = ""
     trained_length: int | None = None
+    left_out: int = 0
+    left_out_first: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,10 @@ def read_run(run_dir: Path | str, failures: str = "zero") -> Run:
     folder = Path(run_dir)
     info = _run_json(folder)
     try:
-        methods = tuple(MethodInfo(str(row["label"]), bool(row["control"])) for row in info["methods"])
+        methods = tuple(
+            MethodInfo(str(row["label"]), bool(row["control"]), bool(row.get("imported", False)))
+            for row in info["methods"]
+        )
         tasks = tuple(_task(row) for benchmark in info["benchmarks"] for row in benchmark["tasks"])
         str(info["settings"]["model"])
     except (KeyError, TypeError, AttributeError, ValueError) as problem:
@@ -225,6 +233,7 @@ def _run_json(folder: Path) -> Mapping[str, Any]:
 
 
 def _task(row: Mapping[str, Any]) -> TaskInfo:
+    left_out = row.get("left_out") or {}
     return TaskInfo(
         name=str(row["name"]),
         n=int(row["n"]),
@@ -232,6 +241,8 @@ def _task(row: Mapping[str, Any]) -> TaskInfo:
         revision=str(row.get("revision", "")),
         metric=str(row.get("metric", "")),
         trained_length=row.get("trained_length"),
+        left_out=int(left_out.get("rows", 0)),
+        left_out_first=tuple(str(reason) for reason in left_out.get("first", ())),
     )
 
 

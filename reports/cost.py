@@ -57,7 +57,7 @@ class CostRow:
 
 
 def cost_rows(run: Run) -> dict[tuple[str, str], CostRow]:
-    """A row for every method and task with answers, and one over all tasks, by (method, task)."""
+    """A row for every method and task with metered answers, and one over all tasks, by (method, task)."""
     rows: dict[tuple[str, str], CostRow] = {}
     for method in run.methods:
         for name in [ALL, *(task.name for task in run.tasks)]:
@@ -89,8 +89,8 @@ def tally(run: Run, method: str, task: str) -> Tally:
 
 def _cost_row(run: Run, method: str, task: str) -> CostRow | None:
     answers = _answers(run, method, task)
-    if not answers:
-        return None
+    if not any(record.cost for record in answers.values()):
+        return None  # no answer yet, or all of them imported
     warm = np.array([seconds for record in answers.values() if (seconds := warm_seconds(record))])
     costs = [record.cost for record in answers.values()]
     return CostRow(

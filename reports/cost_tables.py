@@ -38,6 +38,10 @@ def cost_table(run: Run, analysis: Analysis, rows: Mapping[tuple[str, str], Cost
         "the logarithms. Tokens and calls are means per answer, peak memory the largest seen, retrieval its "
         "share of the time. By task: `cost.csv`."
     )
+    imported = ", ".join(code(method.label) for method in run.methods if method.imported)
+    reading += (
+        f" The answers of {imported} were imported, and what they cost is not known." if imported else ""
+    )
     return Table("Cost", header, body, signature(run, analysis, _names(run)), [reading])
 
 
@@ -138,9 +142,9 @@ def _gaps(run: Run) -> list[str]:
 
 
 def _errors(run: Run) -> list[str]:
-    """The commonest error texts with their counts."""
+    """The commonest error texts with their counts; an error that names its example is the same on all of them."""
     texts = Counter(
-        record.error[:ERROR_LENGTH]
+        record.error.replace(record.example, "ID")[:ERROR_LENGTH]
         for rows in run.records.values()
         for record in rows.values()
         if record.error

@@ -16,7 +16,8 @@ HEAD = """\
 % Made by python -m reports. In the preamble: \\usepackage{booktabs,graphicx,amssymb}
 % and, for other letters than ASCII, a font that has them (XeLaTeX or LuaLaTeX).
 """
-WIDE = 7
+FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+"""Scales a table down to the line where it is wider."""
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -50,16 +51,15 @@ def latex(table: Table) -> str:
     """One `table` environment: title as caption, booktabs rules, notes and signature under it."""
     columns = "l" * table.names + "r" * (len(table.header) - table.names)
     body = [
+        FITTED,
         f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
         "\\toprule",
         _line(table.header),
         "\\midrule",
         *(_line(row) for row in table.rows),
         "\\bottomrule",
-        "\\end{tabular}",
+        "\\end{tabular}}",
     ]
-    if len(table.header) > WIDE:
-        body = ["\\resizebox{\\linewidth}{!}{%", *body, "}"]
     notes = [_note(note) for note in [*table.notes, f"Signature: {table.signature}"]]
     return "\n".join(
         [

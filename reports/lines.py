@@ -14,6 +14,7 @@ import numpy as np
 from reports.analysis import ALL, Analysis
 from reports.collect import Run, TaskInfo, bucket_order
 from reports.drawing import Picture, figure, look, method_name, rule, save, short, style
+from reports.statistics import FEW_CLUSTERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,9 +71,9 @@ def _draw(
     return Picture(
         name=f"{name}.png",
         title=f"Accuracy against {'the ' if column == 'facts' else ''}{words}, by method",
-        caption=f"Accuracy by {words} of the context, by method; bands: clustered 95 % intervals."
-        if column == "length"
-        else "Accuracy by number of facts in the context, by method; bands: clustered 95 % intervals.",
+        caption=f"Accuracy by {words} {'of' if column == 'length' else 'in'} the context, by method; bands: "
+        f"clustered 95 % intervals, left out where a point rests on fewer than {FEW_CLUSTERS} clusters. Lines that "
+        "coincide cover each other.",
         tasks=names,
         header=("model", "method", "task", column, "n", "clusters", "mean", "low", "high"),
         rows=[
@@ -100,7 +101,8 @@ def _draw_lines(panel: Axes, run: Run, analysis: Analysis, task: TaskInfo, words
         if not method.control:
             low = np.clip([100 * one.low for _, one in shown], 0, 100)
             high = np.clip([100 * one.high for _, one in shown], 0, 100)
-            panel.fill_between(x, low, high, color=own["color"], alpha=0.15, linewidth=0)
+            enough = [one.clusters >= FEW_CLUSTERS for _, one in shown]
+            panel.fill_between(x, low, high, where=enough, color=own["color"], alpha=0.15, linewidth=0)
     panel.set(title=short(task.name), xlabel=words, ylim=(-3, 103))
     panel.set_ylabel("accuracy (points)" if task.confirmatory else "says Error (points)")
     if len(found) <= MOST_TICKS:

@@ -1,153 +1,217 @@
-"""Published numbers of the four recurrent readers, to be set beside ours on request, and never mixed with them.
+"""Published numbers set beside a run's own on request, and never mixed with them.
 
-From Ben-Kish et al. 2025 (OPRM, arXiv 2505.07793; the LongBench means are read off a chart, to about 0.1) and
-from an independent evaluation of RWKV-6 with truncated contexts. Prompts, output limits, metrics' versions
-and cuts differ from ours: agreement supports nothing but plausibility, and no difference to them is tested.
+Prompts, limits on the output, versions of the metrics and cuts of the context differ from ours: agreement supports
+nothing but plausibility, and no difference to them is tested. A number of ours stands only beside one of the same
+benchmark, task, bucket and method. The numbers and their sources: `reports.published_numbers`.
 Exercised by ``python -m reports RUN_DIR --paper``.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from reports.analysis import ALL, MACRO, Analysis
+import numpy as np
+
+from reports import statistics
+from reports.analysis import ALL, Analysis, pair
+from reports.charts import octave
 from reports.collect import Run
-from reports.score_tables import mean_text
+from reports.cost import warm_seconds
+from reports.published_numbers import (
+    CATEGORIES,
+    EXTENSION,
+    FALCON3,
+    FORK,
+    GIGABYTES,
+    INFINITE_TASKS,
+    LENGTHS,
+    LONGBENCH,
+    MULTI_HOP,
+    NUMBERS,
+    SECONDS,
+    Published,
+)
+from reports.score_tables import few_note, mean_text
 from reports.signature import signature
-from reports.tables import NOTHING, Cell, Row, Table, code
+from reports.statistics import Estimate
+from reports.tables import NOTHING, Cell, Row, Table, code, number
 
-FALCON = "tiiuae/falcon-mamba-7b-instruct"
-FALCON3 = "tiiuae/Falcon3-Mamba-7B-Instruct"
-GEMMA = "google/recurrentgemma-9b-it"
-RWKV = "RWKV/v6-Finch-7B-HF"
-CHART = "OPRM paper, chart (about ±0.1)"
-OPRM_TABLE = "OPRM paper"
-FORK = "independent evaluation, 4,096 tokens, no chat markers"
-MEAN = "LongBench mean"
-LONGBENCH = frozenset(
-    "narrativeqa qasper multifieldqa_en hotpotqa 2wikimqa musique gov_report qmsum multi_news trec triviaqa "
-    "samsum passage_count passage_retrieval_en lcc repobench-p".split()
+SETTINGS = (
+    "The published numbers were made by others with other prompts, limits on the output, cuts of the context "
+    "and versions of the metrics; none has an interval, and no difference to them is tested. Ours stands where "
+    "this run has the same benchmark, task, bucket and method, and a mean of ours only where the run has all of "
+    f"its tasks, each weighing the same. Plain reading is set beside our {code('full')}."
 )
-
-
-@dataclass(frozen=True)
-class Published:
-    """One number in points: `method` is the name of ours that comes closest, `task` a task's name or a mean."""
-
-    model: str
-    method: str
-    task: str
-    value: float
-    source: str
-
-
-def _pairs(model: str, source: str, rows: str) -> Iterator[Published]:
-    """Lines of "task | plain | OPRM"; a dash where nothing was published."""
-    for line in rows.strip().split("\n"):
-        task, *values = (part.strip() for part in line.split("|"))
-        for method, value in zip(("full", "oprm"), values, strict=True):
-            if value != "-":
-                yield Published(model, method, task, float(value), source)
-
-
-_FIGURE = {
-    FALCON: "LongBench mean|24.7|31.7\nLongBench_e 0-4k|31.7|37.0\nLongBench_e 4-8k|26.8|34.2\n"
-    "LongBench_e 8k+|20.2|33.7",
-    FALCON3: "LongBench mean|28.2|32.2\nLongBench_e 0-4k|32.8|36.3\nLongBench_e 4-8k|31.7|33.7\n"
-    "LongBench_e 8k+|30.4|33.8",
-    GEMMA: "LongBench mean|19.0|28.6\nLongBench_e 0-4k|20.7|32.0\nLongBench_e 4-8k|18.5|30.5\n"
-    "LongBench_e 8k+|17.9|29.4",
-    RWKV: "LongBench mean|16.3|24.6\nLongBench_e 0-4k|25.7|27.4\nLongBench_e 4-8k|12.6|25.1\n"
-    "LongBench_e 8k+|13.0|26.0",
+HEADER: Row = ("reader", "benchmark or task", "method", "published", "ours", "source")
+WHOLE = {
+    "longbench": LONGBENCH,
+    "longbench_e": tuple(task for tasks in CATEGORIES.values() for task in tasks),
+    "longbench_v2": ("longbench_v2",),
+    "infinitebench": INFINITE_TASKS,
 }
-_V2 = {GEMMA: "26.2", RWKV: "22.7", FALCON: "29.4", FALCON3: "30.8"}
-_INFINITE = """
-passkey | 0 | 99.8
-number_string | 0 | 100
-kv_retrieval | 0 | 31.3
-longbook_sum_eng | 20.1 | 22.08
-longbook_qa_eng | 11.0 | 23.2
-longbook_choice_eng | 45.4 | 59.4
-longdialogue_qa_eng | 4.0 | 8.0
-code_debug | 27.1 | 24.56
-code_run | 0 | 0
-math_calc | 0 | 0
-math_find | 26.86 | 33.14
-InfiniteBench mean | 12.2 | 36.5
-"""
-_TRUNCATED = (
-    "narrativeqa 20.75 qasper 40.20 multifieldqa_en 36.01 hotpotqa 22.74 2wikimqa 16.30 musique 10.49 "
-    "gov_report 31.64 qmsum 21.31 multi_news 26.06 trec 55.5 triviaqa 86.89 samsum 44.25 passage_count 5.0 "
-    "lcc 73.84 repobench-p 54.10"
-).split()
-NUMBERS: tuple[Published, ...] = (
-    *(one for model, rows in _FIGURE.items() for one in _pairs(model, CHART, rows)),
-    *(Published(model, "oprm", "LongBench v2", float(value), OPRM_TABLE) for model, value in _V2.items()),
-    *_pairs(FALCON3, OPRM_TABLE, _INFINITE),
-    *(
-        Published(RWKV, "truncate", task, float(value), FORK)
-        for task, value in zip(_TRUNCATED[::2], _TRUNCATED[1::2], strict=True)
-    ),
-)
 
 
 def published_tables(run: Run, analysis: Analysis) -> list[Table]:
-    """The published numbers of the run's reader, ours beside them where the run has the task and the method;
-    for a reader without any, the LongBench means of the others."""
+    """What is published for the run's reader (for one without any, the LongBench means of the others), and what
+    touches its tasks and lengths: multi-hop sets, context extension by category, efficiency."""
+    line = signature(run, analysis, [task.name for task in run.tasks])
+    tables = (_by_reader(run, line), _multi_hop(run, line), _extension(run, line), _efficiency(run, line))
+    return [table for table in tables if table]
+
+
+def _by_reader(run: Run, line: str) -> Table:
     names = {str(run.settings.get("path", "")).casefold(), run.model.casefold()}
     own = [one for one in NUMBERS if one.model.casefold() in names]
     if own:
         title = f"Published for {code(own[0].model)}, under other settings"
         opening = "Read as a check of plausibility, not as a comparison."
+        found = [_ours(run, one) for one in own]
     else:
-        own = [one for one in NUMBERS if one.task == MEAN]
+        own = [one for one in NUMBERS if one.benchmark == "longbench" and not one.task]
         title = "Published for other readers, under other settings"
         opening = (
             f"Nothing is published for {code(run.model)}; these numbers only show what is usual elsewhere."
         )
-    note = (
-        f"{opening} The published numbers were made by others with other prompts, limits on the output, cuts of "
-        "the context and versions of the metrics; none has an interval, and no difference to them is tested. "
-        "Ours stands where this run has the same task and method; a mean of ours stands only where every task "
-        f"of this run is one of LongBench's. Plain reading is set beside our {code('full')}."
+        found = [None] * len(own)
+    rows = [_row(Cell(one.model, code=True), one, ours) for one, ours in zip(own, found, strict=True)]
+    return Table(title, HEADER, rows, line, [_note(opening, found)], names=3)
+
+
+def _multi_hop(run: Run, line: str) -> Table | None:
+    if not any(_task_names(run, one.benchmark, [one.task], one.source) for one in MULTI_HOP):
+        return None
+    opening = (
+        f"The source does not name the reader of the published numbers; ours are of {code(run.model)}. Only how "
+        "the methods stand to each other can be read across."
     )
-    header: Row = ["reader", "benchmark or task", "method", "published", "ours", "source"]
+    found = [_ours(run, one) for one in MULTI_HOP]
+    rows = [_row("not named", one, ours) for one, ours in zip(MULTI_HOP, found, strict=True)]
+    title = "Published for multi-hop questions, under other settings"
+    return Table(title, HEADER, rows, line, [_note(opening, found)], names=3)
+
+
+def _extension(run: Run, line: str) -> Table | None:
+    """The published rows, then ours of the same methods where the run has all tasks of a category."""
+    if not any(_task_names(run, "longbench_e", [task], "") for task in WHOLE["longbench_e"]):
+        return None
     rows: list[Row] = [
-        [
-            Cell(one.model, code=True),
-            one.task,
-            Cell(one.method, code=True),
-            f"{one.value:g}",
-            *_ours(run, analysis, one),
-        ]
-        for one in own
+        ["published", "Mamba-1.4B", Cell(method, code=True), *(number(value, 2) for value in values)]
+        for method, values in EXTENSION.items()
     ]
-    line = signature(run, analysis, [task.name for task in run.tasks])
-    return [Table(title, header, rows, line, [note], names=3)]
+    found = {
+        method: [_estimate(run, method, "longbench_e", tasks, ALL, "") for tasks in CATEGORIES.values()]
+        for method in EXTENSION
+    }
+    for method, estimates in found.items():
+        if any(estimates):
+            cells = [mean_text(one) if one else NOTHING for one in estimates]
+            rows.append(["ours", Cell(run.model, code=True), Cell(method, code=True), *cells])
+    opening = (
+        "LongBench_e by category. The published reader was trained at 2,048 tokens; ours is another one. The "
+        "source's means are left out, as they are over different sets of tasks."
+    )
+    title = "Published for context extension, under other settings"
+    shown = [one for estimates in found.values() for one in estimates]
+    header: Row = ["", "reader", "method", *CATEGORIES]
+    return Table(title, header, rows, line, [_note(opening, shown)], names=3)
 
 
-def _ours(run: Run, analysis: Analysis, one: Published) -> Iterable[Cell | str]:
-    mine = one.model.casefold() in (run.model.casefold(), str(run.settings.get("path", "")).casefold())
-    place = (_method(run, one.method), _task(run, one.task), ALL)
-    estimate = analysis.results.get(place) if mine else None
-    return [mean_text(estimate) if estimate else NOTHING, one.source]
+def _efficiency(run: Run, line: str) -> Table | None:
+    """Seconds and memory by length; None where no answer of the run has a length among the published."""
+    seconds, memory = {}, {}
+    for method in SECONDS:
+        seconds[method], memory[method] = _measured(run, method)
+    if not any(seconds.values()):
+        return None
+    rows: list[Row] = []
+    for what, published, ours, digits in (
+        ("seconds", SECONDS, seconds, 3),
+        ("peak memory, GB", GIGABYTES, memory, 2),
+    ):
+        for method, values in published.items():
+            name = Cell(method, code=True)
+            rows.append([what, name, "published", *(number(value, 1) for value in values)])
+            rows.append([what, name, "ours", *(number(ours[method].get(size), digits) for size in LENGTHS)])
+    note = (
+        f"Published: {code(FALCON3)} on one GPU, which the source does not name. Ours: {code(run.model)} on "
+        f"{code(str(run.settings.get('device', 'an unknown device')))}, the median over warm answers and the "
+        "largest memory (1 GB is 1,000,000,000 bytes) over the contexts whose length is nearest to that power of "
+        "two. Reader and machine differ: only how a row grows with the length can be read across."
+    )
+    title = "Published for efficiency by length, under other settings"
+    header: Row = ["", "method", "", *(f"{size // 1024}K" for size in LENGTHS)]
+    return Table(title, header, rows, line, [note], names=3)
 
 
-def _method(run: Run, name: str) -> str:
+def _measured(run: Run, method: str) -> tuple[dict[int, float], dict[int, float]]:
+    """Median seconds and peak gigabytes of a method by octave of the context's length."""
+    seconds: dict[int, list[float]] = {}
+    memory: dict[int, float] = {}
+    for task in run.tasks:
+        for record in run.answers(_label(run, method), task.name).values():
+            took, place = warm_seconds(record), octave(record.length) if record.length > 0 else 0
+            if took and record.error is None and place in LENGTHS:
+                seconds.setdefault(place, []).append(took)
+                peak = float(record.cost.get("peak_bytes") or 0) / 1e9
+                memory[place] = max(memory.get(place, 0.0), peak)
+    medians = {place: float(np.median(values)) for place, values in seconds.items()}
+    return medians, {place: peak for place, peak in memory.items() if peak}
+
+
+def _row(reader: Cell | str, one: Published, ours: Estimate | None) -> Row:
+    text = mean_text(ours) if ours else NOTHING
+    return [reader, one.name, Cell(one.method, code=True), f"{one.value:g}", text, one.source]
+
+
+def _note(opening: str, found: Sequence[Estimate | None]) -> str:
+    return " ".join([opening, SETTINGS, *few_note(one for one in found if one)])
+
+
+def _ours(run: Run, one: Published) -> Estimate | None:
+    tasks = [one.task] if one.task else WHOLE[one.benchmark]
+    return _estimate(run, one.method, one.benchmark, tasks, one.bucket, one.source)
+
+
+def _estimate(
+    run: Run, method: str, benchmark: str, tasks: Sequence[str], bucket: str, source: str
+) -> Estimate | None:
+    """The mean of our method over tasks of a benchmark in one bucket; None where one of them is missing."""
+    names, label = _task_names(run, benchmark, tasks, source), _label(run, method)
+    own = pair(run, label, label, names) if len(names) == len(tasks) else None
+    part = own.within(bucket) if own else None
+    if part is None or len(set(part.tasks)) < len(tasks):
+        return None
+    return statistics.mean_interval(part.first, part.clusters, part.tasks)
+
+
+def _label(run: Run, name: str) -> str:
     """The label of a method of that name, without options rather than with."""
     labels = [method.label for method in run.methods if method.label.split(":")[0] == name]
     return min(labels, key=len, default="")
 
 
-def _task(run: Run, name: str) -> str:
-    """The task of that name, behind a benchmark's label too; the mean where all tasks are LongBench's."""
-    bare = {task.name: _bare(task.name) for task in run.confirmatory}
-    if name == MEAN:
-        return MACRO if bare and set(bare.values()) <= LONGBENCH else ""
-    return next((task for task, plain in bare.items() if plain == name), "")
+def _task_names(run: Run, benchmark: str, tasks: Sequence[str], source: str) -> list[str]:
+    """What those of a benchmark's tasks are called that the run has. OPRM's own wording (``-paper``) comes first
+    for OPRM's numbers, the official one for the others'."""
+    called: dict[str, list[str]] = {}
+    for name, bare in _bare_names(run, benchmark):
+        called.setdefault(bare, []).append(name)
+    official = source == FORK
+    return [
+        min(called[task], key=lambda name: name.endswith("-paper") == official)
+        for task in tasks
+        if task in called
+    ]
 
 
-def _bare(task: str) -> str:
-    return next((name for name in LONGBENCH if re.search(rf"(^|[-_/]){re.escape(name)}$", task)), task)
+def _bare_names(run: Run, benchmark: str) -> Iterator[tuple[str, str]]:
+    """The run's tasks of a benchmark, each with its name in the benchmark: ``hotpotqa`` for
+    ``mine-hotpotqa_e-paper`` of the benchmark that is labelled ``mine``."""
+    for row in run.info["benchmarks"]:
+        spec = str(row.get("spec", ""))
+        if spec.partition(":")[0] != benchmark:
+            continue
+        for task in row["tasks"]:
+            bare = str(task["name"])
+            bare = bare.removeprefix(f"{row.get('label', spec)}-").removesuffix("-paper")
+            yield str(task["name"]), bare.removesuffix("_e") if benchmark == "longbench_e" else bare

@@ -29,6 +29,8 @@ from reports.statistics import FEW_CLUSTERS, Estimate, lowest
 from reports.tables import NOTHING, Cell, Row, Table, code, interval, number, p_value, points
 
 NO_WIDTH = 1e-12
+REASON = 160
+"""Characters shown of why a row of the data was left out."""
 BUCKET_WORDS = {"facts": "number of facts", "length": "length", "hops": "hops", "bucket": "bucket"}
 FEW = f"In parentheses: fewer than {FEW_CLUSTERS} clusters, too few to trust an interval or to give a marker."
 CONSTANT = "An interval without width: all pairs differ by the same amount, and its spread is not known."
@@ -98,11 +100,11 @@ def bucket_tables(run: Run, analysis: Analysis) -> list[Table]:
 
 def method_cell(run: Run, method: MethodInfo) -> Cell:
     """A method's name with what every table must say of it: whether its context was cut to the reader's
-    window, whether it is the baseline or a control."""
+    window, whether it is the baseline or a control, whether its answers were made elsewhere."""
     answers = (run.answers(method.label, task.name).values() for task in run.tasks)
     cut = any(record.truncated for records in answers for record in records)
-    facts = (("cut", cut), ("baseline", method.label == run.baseline), ("control", method.control))
-    marks = [word for word, holds in facts if holds]
+    facts = {"cut": cut, "baseline": method.label == run.baseline, "control": method.control}
+    marks = [word for word, holds in (facts | {"imported": method.imported}).items() if holds]
     return Cell(method.label, code=True, after=f"({', '.join(marks)})" if marks else "")
 
 
@@ -131,8 +133,26 @@ def _score_table(
         if any(place[0] == method.label for place in shown)
     ]
     controls = [CONTROL_NOTE] if any(method.control for method in run.methods) else []
-    notes = [" ".join([*notes, *controls, *few_note(shown.values())])]
+    unused = _left_out(run, names)
+    notes = [
+        " ".join([*notes, *controls, *few_note(shown.values())]),
+        *(["\n".join(unused)] if unused else []),
+    ]
     return Table(title, header, rows, signature(run, analysis, _tasks(run, names), tested=True), notes)
+
+
+def _left_out(run: Run, names: Sequence[str]) -> list[str]:
+    """One point of a list for every task with rows of its data that could not be used."""
+    lines = []
+    for task in run.tasks:
+        if task.left_out and task.name in names:
+            first = f", the first: {code(task.left_out_first[0][:REASON])}" if task.left_out_first else ""
+            rows = "row" if task.left_out == 1 else "rows"
+            lines.append(
+                f"- {code(task.name)}: {task.left_out} {rows} of the data could not be used and enter no number"
+                f"{first}"
+            )
+    return lines
 
 
 def _score(analysis: Analysis, method: str, task: str) -> Cell:
@@ -305,7 +325,8 @@ def _bucket_differences(run: Run, analysis: Analysis, title: str, places: Sequen
     ]
     columns = [[one for key, one in found.items() if key[1:] == place] for place in places]
     sized = [_sized(Cell(bucket), column) for (_, bucket), column in zip(places, columns, strict=True)]
-    notes = _difference_notes(one for place, one in analysis.contrasts.items() if place in found)
+    contrasts = [analysis.contrasts[place] for place in found]
+    notes = _difference_notes([one for one in contrasts if not one.few]) + few_note(found.values())
     line = signature(run, analysis, [places[0][0]])
     return Table(title, ["method", *sized], rows, line, [" ".join(notes)] if notes else [])
 

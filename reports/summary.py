@@ -91,7 +91,10 @@ def _score(run: Run, estimate: Estimate) -> str:
     """A mean with its interval, in parentheses where there are too few clusters to give one."""
     average = " on average over the tasks" if len(run.confirmatory) > 1 else ""
     mean = f"{points(estimate.mean)} of 100 points{average}"
-    return mean if estimate.clusters < FEW_CLUSTERS else f"{mean} (95 % interval {_range(estimate)})"
+    # A t interval may reach beyond the scale, which no mean does.
+    low, high = max(estimate.low, 0.0), min(estimate.high, 1.0)
+    few = estimate.clusters < FEW_CLUSTERS
+    return mean if few else f"{mean} (95 % interval {points(low)} to {points(high)})"
 
 
 def _range(estimate: Estimate) -> str:

@@ -28,9 +28,17 @@ class Ranking:
 
 
 class Ranker(Protocol):
-    """Ranks the chunks of one context; the question alone is the query, never the instruction around it."""
+    """Ranks the chunks of one context; the question alone is the query, never the instruction around it.
+
+    A ranker with weights of its own says which in `weights`: hub ids with the commits that were loaded, and
+    folders (with an empty text), because another revision may give another answer."""
 
     def rank(self, question: str, chunks: Sequence[Chunk]) -> Ranking: ...
+
+
+def weights_of(ranker: Ranker | None) -> dict[str, str]:
+    """The weights that a ranker has beside the reader's, by hub id or folder; none for most."""
+    return dict(getattr(ranker, "weights", {}))
 
 
 def rank(scores: Sequence[float]) -> list[int]:

@@ -8,9 +8,10 @@ Exercised by ``pytest tests/retrievers/test_chunking.py``.
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -24,17 +25,49 @@ SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s)|[。！？]+[」』
 
 @dataclass(frozen=True)
 class Chunk:
-    """Characters `start` to `end` of the context (`text`), which hold `tokens` of the context's own
-    tokens."""
+    """Characters `start` to `end` of `source`, the whole context, which hold `tokens` of its own tokens.
+
+    The text is cut out when it is asked for: thousands of chunks take no second copy of a book."""
 
     start: int
     end: int
-    text: str
+    source: str = field(repr=False)
     tokens: int
+
+    @property
+    def text(self) -> str:
+        """The chunk's characters."""
+        return self.source[self.start : self.end]
+
+
+class Places(Mapping[int, int]):
+    """Where a text may be cut: number of tokens before a cut -> number of characters before it, both rising.
+
+    Eight bytes a cut, where a dict takes 100."""
+
+    def __init__(self) -> None:
+        self.tokens, self.characters = array("i", [0]), array("i", [0])
+
+    def __getitem__(self, token: int) -> int:
+        position = bisect_left(self.tokens, token)
+        if position == len(self.tokens) or self.tokens[position] != token:
+            raise KeyError(token)
+        return self.characters[position]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.tokens)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def add(self, token: int, characters: int) -> None:
+        """One more place, behind the others."""
+        self.tokens.append(token)
+        self.characters.append(characters)
 
 
 def split(
-    text: str, offsets: Sequence[Span], size: int, *, overlap: int = 0, boundary: Boundary = "token"
+    text: str, offsets: Collection[Span], size: int, *, overlap: int = 0, boundary: Boundary = "token"
 ) -> list[Chunk]:
     """Chunks of at most `size` tokens, in order, that cover every character of `text`; none for a text
     without tokens.
@@ -51,29 +84,33 @@ def split(
     if boundary not in get_args(Boundary):
         raise ValueError(f"unknown boundary {boundary!r}: expected {' or '.join(get_args(Boundary))}")
     places = cut_places(text, offsets)
-    cuts = list(places)
+    cuts: Sequence[int] = places.tokens
     wanted = cuts if boundary == "token" else _sentence_cuts(text, places)
     chunks: list[Chunk] = []
     first, last = -1, 0
     while last < len(offsets):
         first, last = _next_range(first, last, size, overlap, cuts, wanted)
         start, end = places[first], places[last]
-        chunks.append(Chunk(start, end, text[start:end], last - first))
+        chunks.append(Chunk(start, end, text, last - first))
     return chunks
 
 
-def cut_places(text: str, offsets: Sequence[Span]) -> dict[int, int]:
-    """Where `text` may be cut: number of tokens before the cut -> number of characters before it, both
-    rising.
+def cut_places(text: str, offsets: Collection[Span]) -> Places:
+    """Where `text` may be cut, its two ends included.
 
     The place is the end of the token before the cut. Tokens that share a character (a rare one is spelt in
     bytes) are not cut apart, and no two cuts share a place."""
-    places, reached, latest = {0: 0}, 0, 0
+    places, reached, latest = Places(), 0, 0
     for token, (start, end) in enumerate(offsets):
         if latest < reached <= start and reached < len(text):
-            places[token] = latest = reached
+            places.add(token, reached)
+            latest = reached
         reached = max(reached, end)
-    return places | {len(offsets): len(text)}
+    if not offsets:
+        places.characters[0] = len(text)  # both ends in one
+    else:
+        places.add(len(offsets), len(text))
+    return places
 
 
 def join(context: str, chunks: Sequence[Chunk]) -> tuple[str, tuple[Span, ...]]:
@@ -89,7 +126,7 @@ def join(context: str, chunks: Sequence[Chunk]) -> tuple[str, tuple[Span, ...]]:
     return "\n\n".join(context[start:end] for start, end in spans), tuple(spans)
 
 
-def windows(text: str, offsets: Sequence[Span], size: int) -> list[Chunk]:
+def windows(text: str, offsets: Collection[Span], size: int) -> list[Chunk]:
     """Windows of at most `size` tokens that cover `text`, each beginning half a window after the one before;
     the last ends where the text does and is no shorter than the others. None for a text without tokens.
 
@@ -109,7 +146,7 @@ def windows(text: str, offsets: Sequence[Span], size: int) -> list[Chunk]:
             first = min(cuts[bisect_left(cuts, max(last - size, 0))], cuts[-2])
         start, end = places[first], places[last]
         if not found or end > found[-1].end:  # half a window on may be inside a character of several tokens
-            found.append(Chunk(start, end, text[start:end], last - first))
+            found.append(Chunk(start, end, text, last - first))
         first = _reach(cuts, first, size // 2)
     return found
 
@@ -126,14 +163,16 @@ def _between_words(text: str, place: int) -> bool:
 
 
 def _next_range(
-    first: int, last: int, size: int, overlap: int, cuts: list[int], wanted: list[int]
+    first: int, last: int, size: int, overlap: int, cuts: Sequence[int], wanted: Sequence[int]
 ) -> tuple[int, int]:
     """The tokens of the chunk after [first, last): up to a wanted cut if one beyond `last` is in reach, up to
     any cut if not, and over a character longer than a chunk if there is no other way on."""
     earliest = max(last - overlap, first + 1)
     # Wanted starts come first; the others serve where `last` cuts a sentence, and reach less before it.
-    starts = wanted[bisect_left(wanted, earliest) : bisect_right(wanted, last)]
-    starts += cuts[bisect_left(cuts, earliest) : bisect_right(cuts, last)]
+    starts = [
+        *wanted[bisect_left(wanted, earliest) : bisect_right(wanted, last)],
+        *cuts[bisect_left(cuts, earliest) : bisect_right(cuts, last)],
+    ]
     for ends_at in (wanted, cuts):
         for start in starts:
             end = ends_at[bisect_right(ends_at, start + size) - 1]
@@ -142,9 +181,9 @@ def _next_range(
     return last, cuts[bisect_right(cuts, last)]
 
 
-def _sentence_cuts(text: str, places: dict[int, int]) -> list[int]:
+def _sentence_cuts(text: str, places: Places) -> list[int]:
     """The cuts with at most white space between a sentence's end and them, and the two ends of the text."""
-    cuts, characters = list(places), list(places.values())
+    cuts, characters = places.tokens, places.characters
     found = {cuts[0], cuts[-1]}
     for match in SENTENCE_END.finditer(text):
         position = bisect_left(characters, match.end())

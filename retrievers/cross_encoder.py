@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from retrievers.base import Ranking, rank, tied
 from retrievers.chunking import Chunk, windows
 from retrievers.dense import RECORDED, chunk_scores, split_by
-from retrievers.encoders import NO_LIMIT, EncoderError, from_disk_or_hub, offsets, one_line, require
+from retrievers.encoders import NO_LIMIT, EncoderError, from_disk_or_hub, offsets, one_line, require, sources
 
 if TYPE_CHECKING:
     from models.engine import Engine
@@ -38,6 +38,7 @@ class CrossEncoderRanker:
         if self.window < FEWEST:
             raise ValueError(f"window={self.window} is too small: expected at least {FEWEST} tokens")
         self.loaded = open_cross_encoder(self.model, str(self.engine.device))
+        self.weights = sources(self.model)
 
     def rank(self, question: str, chunks: Sequence[Chunk]) -> Ranking:
         """Scores one context's chunks; those without text are last. EncoderError for a question that leaves no

@@ -65,6 +65,7 @@ class Dense:
                 f"window={longest} does not suit the encoder {self.encoder}: "
                 f"expected {self.loaded.special + 2} to {self.loaded.limit} tokens"
             )
+        self.weights = self.loaded.weights
         self.kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
 
     def rank(self, question: str, chunks: Sequence[Chunk]) -> Ranking:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -66,10 +66,11 @@ class EncoderError(ValueError):
 @dataclass(frozen=True)
 class Encoder:
     """A loaded encoder; `window` is the longest text that it is meant to be shown, in its own tokens with the
-    special ones."""
+    special ones, `weights` where its files come from (`sources`)."""
 
     model: SentenceTransformer
     window: int
+    weights: Mapping[str, str]
 
     @property
     def limit(self) -> int:
@@ -124,7 +125,8 @@ def open_encoder(name: str, device: str) -> Encoder:
         raise EncoderError(
             f"encoder {name} cannot say where its tokens stand: expected a fast tokenizer (tokenizer.json)"
         )
-    return Encoder(model, known.window or model.max_seq_length or NO_LIMIT)
+    weights = sources(path, *([known.document] if known.document else []))
+    return Encoder(model, known.window or model.max_seq_length or NO_LIMIT, weights)
 
 
 def two_towers(query: str, document: str, device: str) -> SentenceTransformer:
@@ -168,6 +170,17 @@ def from_disk_or_hub(path: str, load: Callable[[bool], T]) -> T:
         if Path(path).is_dir():
             raise
         return load(False)
+
+
+def sources(*paths: str) -> dict[str, str]:
+    """What was loaded from where: a hub id with the commit that lies in the hub's cache, a folder with an
+    empty text."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = {
+        path: None if Path(path).is_dir() else try_to_load_from_cache(path, "config.json") for path in paths
+    }
+    return {path: Path(file).parent.name if isinstance(file, str) else "" for path, file in found.items()}
 
 
 @contextmanager

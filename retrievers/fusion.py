@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from retrievers import build
-from retrievers.base import Ranker, Ranking, rank, tied
+from retrievers.base import Ranker, Ranking, rank, tied, weights_of
 from retrievers.chunking import Chunk
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ class Hybrid:
         if self.k0 < 0:
             raise ValueError(f"k0={self.k0} is below zero: expected 0 or more")
         self.rankers = [build(one, self.engine) for one in self.retrievers]
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """The weights of all of them."""
+        return {path: commit for ranker in self.rankers for path, commit in weights_of(ranker).items()}
 
     def rank(self, question: str, chunks: Sequence[Chunk]) -> Ranking:
         """Every ranker ranks all chunks; the scores are the sums."""

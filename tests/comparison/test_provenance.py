@@ -12,11 +12,19 @@ from comparison.provenance import folder_revision, imported_modules, method_vers
 
 FILES = {
     "methods/base.py": "",
-    "methods/one.py": "from methods.shared import part\n\ndef factory(engine):\n    pass\n",
-    "methods/shared.py": "part = 1\n",
+    "methods/one.py": "from methods.shared import part\nfrom methods import pack, find\n",
+    "methods/shared.py": "from retrievers.chunking import split\n",
+    "methods/pack/__init__.py": "def f():\n    from models.special import g\n",
+    "methods/ranking.py": "from retrievers import build\n",
     "methods/other.py": "",
-    "models/engine.py": "",
+    "methods/__init__.py": "",
+    "models/engine.py": "from models.cache import row\n",
+    "models/cache.py": "",
+    "models/special.py": "",
+    "models/table.py": "",
     "models/tiny/train.py": "",
+    "retrievers/__init__.py": "",
+    "retrievers/chunking.py": "",
     "retrievers/bm25.py": "",
     "benchmarks/base.py": "",
     "benchmarks/recall.py": "",
@@ -31,11 +39,23 @@ def checkout(tmp_path, monkeypatch):
         path.write_text(text)
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.setattr(provenance, "_source_file", lambda maker: tmp_path / "methods" / "one.py")
-    provenance._shared_files.cache_clear()
-    provenance._hash_files.cache_clear()
+    forget()
     yield tmp_path
-    provenance._shared_files.cache_clear()
+    forget()
+
+
+def forget():
+    provenance._imported_files.cache_clear()
     provenance._hash_files.cache_clear()
+
+
+def changes_the_version(checkout, name):
+    forget()
+    before = method_version(pytest.approx)
+    path = checkout / name
+    path.write_text(path.read_text() + "# changed\n")
+    forget()
+    return method_version(pytest.approx) != before
 
 
 @pytest.mark.parametrize(
@@ -44,20 +64,27 @@ def checkout(tmp_path, monkeypatch):
         ("methods/one.py", True),
         ("methods/shared.py", True),
         ("methods/base.py", True),
+        ("methods/pack/__init__.py", True),
         ("models/engine.py", True),
-        ("retrievers/bm25.py", True),
+        ("models/cache.py", True),
+        ("models/special.py", True),
+        ("retrievers/chunking.py", True),
         ("benchmarks/base.py", True),
         ("methods/other.py", False),
+        ("methods/__init__.py", False),
+        ("models/table.py", False),
+        ("retrievers/bm25.py", False),
         ("models/tiny/train.py", False),
         ("benchmarks/recall.py", False),
     ],
 )
 def test_a_version_changes_with_the_files_behind_the_method(checkout, name, counts):
-    before = method_version(pytest.approx)
-    path = checkout / name
-    path.write_text(path.read_text() + "# changed\n")
-    provenance._hash_files.cache_clear()
-    assert (method_version(pytest.approx) != before) == counts
+    assert changes_the_version(checkout, name) == counts
+
+
+def test_a_method_that_names_a_ranker_depends_on_every_ranker(checkout, monkeypatch):
+    monkeypatch.setattr(provenance, "_source_file", lambda maker: checkout / "methods" / "ranking.py")
+    assert changes_the_version(checkout, "retrievers/bm25.py")
 
 
 def test_a_method_from_a_distribution_has_that_in_its_version(monkeypatch):
@@ -66,6 +93,20 @@ def test_a_method_from_a_distribution_has_that_in_its_version(monkeypatch):
     monkeypatch.setattr(provenance.metadata, "version", lambda name: "0.0.0-other")
     assert method_version(pytest.approx) != before
     provenance._distribution.cache_clear()
+
+
+def test_weights_beside_the_readers_are_in_the_version_by_commit_or_content(tmp_path):
+    (tmp_path / "1_Pooling").mkdir()
+    pooling = tmp_path / "1_Pooling" / "config.json"
+    pooling.write_text('{"mode": "cls"}')
+    folder = {str(tmp_path): ""}
+    versions = [
+        method_version(pytest.approx, weights) for weights in ({}, {"a/b": "1"}, {"a/b": "2"}, folder)
+    ]
+    assert len(set(versions)) == 4
+    assert method_version(pytest.approx, folder) == versions[3]
+    pooling.write_text('{"mode": "mean"}')
+    assert method_version(pytest.approx, folder) != versions[3]
 
 
 def test_built_in_methods_have_versions_of_their_own():

@@ -189,12 +189,26 @@ def test_a_key_has_the_options_in_it_and_not_the_label(run, tmp_path):
     assert {row.key for row in read_records(tmp_path / "labels")} == plain - wrong
 
 
-def test_new_code_of_a_method_is_asked_again(run, tmp_path, monkeypatch):
+def test_new_code_of_a_method_is_asked_again(run, tmp_path, monkeypatch, capsys):
     run("Last", "Sometimes", limit=2)
-    monkeypatch.setattr("comparison.provenance.method_version", lambda factory: f"new {factory.__name__}")
+    monkeypatch.setattr(
+        "comparison.provenance.method_version", lambda factory, weights: f"new {factory.__name__}"
+    )
+    capsys.readouterr()
     tally = run("Last", "Sometimes", limit=2)
     assert (tally.answered, tally.found) == (4, 0)
     assert {row.version for row in rows(tmp_path, "Last")} == {"new Last"}
+    assert len(rows(tmp_path, "Last")) == 2
+    said = capsys.readouterr().out
+    assert said.startswith(f"4 answers in {tmp_path / 'run'} are of code that has changed since: given again\n")
+
+
+def test_another_revision_of_a_methods_own_weights_is_asked_again(run, tmp_path, monkeypatch):
+    from comparison_fakes import Last
+
+    for revision, answered in (("1", 2), ("1", 0), ("2", 2)):
+        monkeypatch.setattr(Last, "weights", {"some/encoder": revision}, raising=False)
+        assert run("Last", limit=2).answered == answered
     assert len(rows(tmp_path, "Last")) == 2
 
 

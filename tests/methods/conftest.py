@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,9 +61,10 @@ class ScriptedEngine:
         return frozenset({self.ids[word]})
 
     def prefill_batches(
-        self, rows: Sequence[list[int]], *, last: int = 1
+        self, rows: Iterable[list[int]], *, last: int = 1
     ) -> Iterator[tuple[list[int], ScriptedPrefill]]:
         alive: list[weakref.ref[ScriptedPrefill]] = []
+        rows = list(rows)
         by_length: dict[int, list[int]] = defaultdict(list)
         for position, row in enumerate(rows):
             by_length[len(row)].append(position)

@@ -147,7 +147,7 @@ def test_the_clause_is_in_the_rows_unless_it_is_turned_off(scripted):
 def test_rows_are_wrapped_in_the_tasks_own_words_and_chat_turn(scripted, monkeypatch):
     engine, read = scripted(), []
     batches = engine.prefill_batches
-    monkeypatch.setattr(engine, "prefill_batches", lambda rows, last: (read.extend(rows), batches(rows))[1])
+    monkeypatch.setattr(engine, "prefill_batches", lambda rows, last: batches(read.extend(rows) or read))
     ask(engine, task=replace(PLAIN_QA, before="Read: ", after=" Q {question}"))
     assert list(read[1]) == engine.encode("Read: b0 x x x Q who ?", chat=True)
 
@@ -193,7 +193,8 @@ class Backwards:
     """Ranks the last chunk first."""
 
     def rank(self, question, chunks):
-        return Ranking(list(range(len(chunks)))[::-1], [float(n) for n in range(len(chunks))])
+        flags = {"tie": True, "fallback": False, "judge_tokens": 70}
+        return Ranking(list(range(len(chunks)))[::-1], [float(n) for n in range(len(chunks))], flags)
 
 
 def test_candidates_leave_m_chunks_to_read_in_document_order(scripted):
@@ -203,6 +204,15 @@ def test_candidates_leave_m_chunks_to_read_in_document_order(scripted):
     assert answer.details["picked"] == [2]
     assert answer.details["entropies"] == [1.0, 2.0]
     assert "retrieve" in engine.of("phase")
+
+
+def test_the_record_keeps_what_the_candidates_ranker_says(scripted):
+    details = ask(scripted(by_chunk(a=SURE, b=SURE, c=IDK, d=IDK)), candidates=Backwards(), m=2).details
+    assert details["flags"] == ["all_filtered", "tie"]
+    assert details["judge_tokens"] == 70
+    alone = ask(scripted(chunk_size=99), candidates=Backwards()).details
+    assert alone["flags"] == ["single_chunk"]
+    assert "judge_tokens" not in alone
 
 
 def test_candidates_may_be_named_by_a_spec(scripted):

@@ -108,6 +108,14 @@ def test_the_ranker_is_built_from_its_spec_with_options(scripted):
     assert ask(engine, question="Where is HH?").details["picked"] == [3]
 
 
+def test_the_retrievers_weights_are_the_methods(scripted):
+    ranker = Fixed(0)
+    ranker.weights = {"some/encoder": "c0ffee"}
+    assert RAG(scripted(), retriever=ranker).weights == {"some/encoder": "c0ffee"}
+    assert OPRM(scripted(), candidates=ranker).weights == {"some/encoder": "c0ffee"}
+    assert RAG(scripted()).weights == OPRM(scripted()).weights == {}
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [

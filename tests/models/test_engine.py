@@ -175,11 +175,25 @@ def test_batches_hold_equal_lengths_in_order_and_stay_under_the_budget(reader: R
     lengths = [10, 7, 10, 10, 7, 30]
     ragged = [rows(6, length)[place] for place, length in enumerate(lengths)]
     batches = list(engine.prefill_batches(ragged))
-    assert [positions for positions, _ in batches] == [[0, 2], [3], [1, 4], [5]]
+    assert [positions for positions, _ in batches] == [[0, 2], [5], [1, 4], [3]]
     for positions, prefill in batches:
         for place, position in enumerate(positions):
             alone = engine.prefill([ragged[position]]).logits[0]
             torch.testing.assert_close(prefill.logits[place], alone, atol=1e-4, rtol=0)
+
+
+def test_rows_are_taken_only_when_a_batch_wants_them(reader: Reader, rows: Rows) -> None:
+    """A book's rows are never in memory together."""
+    taken: list[int] = []
+
+    def one_by_one() -> Iterator[list[int]]:
+        for place, row in enumerate(rows(6, 10)):
+            taken.append(place)
+            yield row
+
+    batches = reader(batch_tokens=29).prefill_batches(one_by_one())
+    assert [next(batches)[0], list(taken)] == [[0, 1], [0, 1]]
+    assert [next(batches)[0], list(taken)] == [[2, 3], [0, 1, 2, 3]]
 
 
 @pytest.mark.parametrize(

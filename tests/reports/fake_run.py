@@ -42,6 +42,10 @@ class FakeRun:
     edit: Callable[[Row], Row | None] = lambda row: row
     settings: Mapping[str, Any] = field(default_factory=dict)
     graded: bool = False
+    benchmark: str = "fake"
+    label: str = "fake"
+    imported: tuple[str, ...] = ()
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,6 +79,10 @@ class FakeRun:
                 "metric": "value@1",
                 "n": task.n,
                 "confirmatory": task.confirmatory,
+                "left_out": {
+                    "rows": len(self.left_out.get(task.name, ())),
+                    "first": list(self.left_out.get(task.name, ()))[:20],
+                },
             }
             for task in self.tasks
         ]
@@ -86,9 +94,11 @@ class FakeRun:
             | {"baseline": "full", "kernel": "numba", "device": "cpu"}
             | dict(self.settings),
             "methods": [
-                {"label": label, "spec": label, "control": control} for label, control in self.methods
+                {"label": label, "spec": label, "control": control}
+                | ({"imported": True} if label in self.imported else {})
+                for label, control in self.methods
             ],
-            "benchmarks": [{"spec": "fake", "tasks": tasks}],
+            "benchmarks": [{"label": self.label, "spec": self.benchmark, "tasks": tasks}],
             "limit": None,
             "versions": {"python": "3.11.0", "torch": "2.13.0"},
             "commit": "0123456789abcdef",
@@ -130,7 +140,9 @@ class FakeRun:
             "truncated": False,
             "error": None,
             "spans": _spans(method, example, right, rng),
-            "cost": {
+            "cost": {}
+            if method in self.imported
+            else {
                 "seconds": {"prefill": 0.8 * seconds, "total": seconds} | phases,
                 "prompt_tokens": 250 if _picks(method) and method != "oprm" else 1200,
                 "new_tokens": 3,

@@ -11,8 +11,10 @@ import pytest
 from fake_run import SMALL, Row, facts_task
 from scipy import stats
 
+from reports.analysis import analyse
 from reports.collect import read_run
 from reports.cost import Tally, cost_rows, tally
+from reports.cost_tables import cost_table
 
 ONE_TASK = replace(SMALL, tasks=(facts_task("recall", (10, 100), 15),))
 
@@ -101,3 +103,17 @@ def test_a_method_that_has_not_begun_misses_everything(tmp_path):
     run = read_run(fake.write(tmp_path))
     assert tally(run, "oprm", "all").missing == 30
     assert ("oprm", "all") not in cost_rows(run)
+
+
+def test_an_imported_method_has_no_row_and_the_table_says_so(tmp_path):
+    run = read_run(replace(ONE_TASK, imported=("oprm",)).write(tmp_path))
+    costs = cost_rows(run)
+    assert {method for method, _ in costs} == {"full", "rag:retriever=bm25", "closed_book"}
+    table = cost_table(run, analyse(run), costs)
+    assert "The answers of `oprm` were imported" in table.notes[0]
+    assert not any("oprm" in row[0].text for row in table.rows)
+
+
+def test_nothing_is_said_of_imports_where_there_are_none(small):
+    run, analysis = small
+    assert "imported" not in cost_table(run, analysis, cost_rows(run)).notes[0]

@@ -1,45 +1,68 @@
-"""Published numbers: beside ours on request, labelled, and only where the reader is the same."""
+"""Published numbers: beside ours on request, labelled, and only where benchmark, task, bucket and method are the
+same."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
-from fake_run import SMALL, FakeRun, FakeTask
+from fake_run import SMALL, FakeRun, FakeTask, Row
 
 from reports.analysis import analyse
-from reports.collect import read_run
-from reports.published import FALCON3, NUMBERS, RWKV, published_tables
+from reports.collect import Run, read_run
+from reports.published import WHOLE, published_tables
+from reports.published_numbers import CATEGORIES, EXTENSION, FALCON, FALCON3, MULTI_HOP, NUMBERS, RWKV
 from reports.tables import Table, markdown
 
+METHODS = (("full", False), ("oprm", False), ("truncate:keep=ends", False), ("longmamba", False))
+BUCKETS = (("0-4k", {}), ("4-8k", {}), ("8k+", {}))
 
-def longbench(path: str, *tasks: str) -> FakeRun:
-    methods = (("full", False), ("oprm", False), ("truncate:keep=ends", False))
-    cells = (("all-lengths", {}),)
+
+def longbench(path: str, *tasks: str, benchmark: str = "longbench", label: str = "") -> FakeRun:
+    cells = BUCKETS if benchmark.startswith("longbench_e") else (("any length", {}),)
     return replace(
         SMALL,
-        methods=methods,
-        tasks=tuple(FakeTask(task, cells, 30) for task in tasks),
+        methods=METHODS,
+        tasks=tuple(FakeTask(task, cells, 21) for task in tasks),
         settings={"path": path},
         skill=lambda *_: 0.5,
+        benchmark=benchmark,
+        label=label or benchmark,
     )
 
 
-def table_of(fake: FakeRun, folder) -> Table:
+def made(fake: FakeRun, folder: Path) -> tuple[Run, list[Table]]:
     run = read_run(fake.write(folder))
-    (table,) = published_tables(run, analyse(run))
+    return run, published_tables(run, analyse(run))
+
+
+def titled(tables: list[Table], words: str) -> Table:
+    (table,) = [table for table in tables if words in table.title]
     return table
 
 
+def texts(table: Table) -> list[list[str]]:
+    return [[cell if isinstance(cell, str) else cell.text for cell in row] for row in table.rows]
+
+
 def rows_of(table: Table) -> dict[tuple[str, str], list[str]]:
-    texts = [[cell if isinstance(cell, str) else cell.text for cell in row] for row in table.rows]
-    return {(row[1], row[2]): row[3:] for row in texts}
+    return {(row[1], row[2]): row[3:] for row in texts(table)}
+
+
+def mean_of(run: Run, method: str, task: str, bucket: str = "all") -> str:
+    column = run.columns[method, task]
+    chosen = column.scores if bucket == "all" else column.scores[column.buckets == bucket]
+    return f"{100 * np.mean(chosen):.1f}"
 
 
 def test_the_numbers_are_those_of_the_papers():
-    known = {(one.model, one.task, one.method): one.value for one in NUMBERS}
+    known = {(one.model, one.name, one.method): one.value for one in NUMBERS}
     assert known[FALCON3, "LongBench mean", "oprm"] == 32.2
+    assert known[FALCON3, "LongBench_e mean, 8k+", "full"] == 30.4
     assert known[FALCON3, "kv_retrieval", "oprm"] == 31.3
+    assert known[FALCON, "hotpotqa_e, 8k+", "random_chunk"] == 27.62
     assert known[RWKV, "repobench-p", "truncate"] == 54.10
     gains = [
         known[model, "LongBench mean", "oprm"] / known[model, "LongBench mean", "full"] - 1
@@ -51,22 +74,108 @@ def test_the_numbers_are_those_of_the_papers():
     assert sum(fork) / len(fork) == pytest.approx(36.3, abs=0.05)
 
 
+def test_the_infinitebench_mean_is_the_mean_of_its_rows():
+    rows = [one for one in NUMBERS if one.benchmark == "infinitebench"]
+    for method in ("full", "oprm"):
+        of_tasks = [one.value for one in rows if one.task and one.method == method]
+        (whole,) = [one.value for one in rows if not one.task and one.method == method]
+        assert sum(of_tasks) / len(of_tasks) == pytest.approx(whole, abs=0.05)
+
+
+def test_the_context_extension_means_that_the_slide_gives_follow_from_its_cells():
+    def mean(method: str, left_out: str = "") -> float:
+        pairs = zip(CATEGORIES.items(), EXTENSION[method], strict=True)
+        kept = [(len(tasks), value) for (name, tasks), value in pairs if name != left_out]
+        return sum(n * value for n, value in kept) / sum(n for n, _ in kept)
+
+    assert mean("full", "synthetic") == pytest.approx(9.35, abs=0.01)
+    assert mean("decimamba", "synthetic") == pytest.approx(15.25, abs=0.01)
+    assert mean("longmamba") == pytest.approx(17.33, abs=0.01)
+
+
 def test_ours_stands_beside_the_same_task_and_method_of_the_same_reader(tmp_path):
-    rows = rows_of(table_of(longbench(RWKV, "longbench-hotpotqa", "qasper"), tmp_path))
+    run, tables = made(longbench(RWKV, "mine-hotpotqa", "mine-qasper", label="mine"), tmp_path)
+    rows = rows_of(titled(tables, "Published for `RWKV"))
     assert rows["hotpotqa", "truncate"][0] == "22.74"
-    assert "±" in rows["hotpotqa", "truncate"][1]
-    assert "±" in rows["LongBench mean", "oprm"][1]
+    assert rows["hotpotqa", "truncate"][1].startswith(mean_of(run, "truncate:keep=ends", "mine-hotpotqa"))
     assert rows["musique", "truncate"][1] == "–"
 
 
-def test_a_mean_over_other_tasks_too_is_no_longbench_mean(tmp_path):
-    rows = rows_of(table_of(longbench(RWKV, "qasper", "recall"), tmp_path))
-    assert rows["LongBench mean", "oprm"][1] == "–"
+def test_a_mean_of_ours_needs_every_task_of_the_benchmark(tmp_path):
+    tasks = WHOLE["longbench"]
+    run, tables = made(longbench(RWKV, *tasks), tmp_path / "all")
+    mean = np.mean([run.columns["oprm", task].scores.mean() for task in tasks])
+    ours = rows_of(titled(tables, "Published for `RWKV"))["LongBench mean", "oprm"][1]
+    assert ours.startswith(f"{100 * mean:.1f} ±")
+    _, tables = made(longbench(RWKV, *tasks[1:]), tmp_path / "fewer")
+    assert rows_of(titled(tables, "Published for `RWKV"))["LongBench mean", "oprm"][1] == "–"
 
 
-def test_another_reader_gets_none_of_its_own_numbers_beside_them(tmp_path):
-    table = table_of(SMALL, tmp_path)
+def test_the_balanced_sets_are_matched_by_task_and_bucket_and_never_with_the_other_set(tmp_path):
+    run, tables = made(longbench(FALCON, "hotpotqa_e", benchmark="longbench_e:tasks=hotpotqa"), tmp_path)
+    rows = rows_of(titled(tables, "Published for `tiiuae"))
+    assert rows["hotpotqa_e, 4-8k", "oprm"][1].startswith(mean_of(run, "oprm", "hotpotqa_e", "4-8k"))
+    hops = titled(tables, "multi-hop")
+    assert rows_of(hops)["hotpotqa_e, 4-8k", "full"][:2] == [
+        "21.57",
+        rows["hotpotqa_e, 4-8k", "full"][1],
+    ]
+    assert rows_of(hops)["hotpotqa", "full"][:2] == ["22.17", "–"]
+    assert {row[0] for row in texts(hops)} == {"not named"}
+    assert len(texts(hops)) == len(MULTI_HOP) == 18
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [("LongBench", "hotpotqa-paper"), ("fork", "hotpotqa")], ids=["oprm", "official"]
+)
+def test_of_two_wordings_each_source_is_set_beside_its_own(tmp_path, number, expected):
+    fake = longbench(RWKV, "hotpotqa", "hotpotqa-paper")
+    skill = {"hotpotqa": 0.9, "hotpotqa-paper": 0.1}
+    run, tables = made(replace(fake, skill=lambda method, task, *_: skill[task]), tmp_path)
+    table = titled(tables, "multi-hop" if number == "LongBench" else "Published for `RWKV")
+    method, label = ("full", "full") if number == "LongBench" else ("truncate", "truncate:keep=ends")
+    assert rows_of(table)["hotpotqa", method][1].startswith(mean_of(run, label, expected))
+
+
+def test_a_task_of_the_same_name_in_another_benchmark_is_another_task(tmp_path):
+    for benchmark, ours in (("passkey", "–"), ("infinitebench", "±")):
+        _, tables = made(longbench(FALCON3, "passkey", benchmark=benchmark), tmp_path / benchmark)
+        assert ours in rows_of(titled(tables, "Published for `tiiuae"))["passkey", "oprm"][1]
+
+
+def test_context_extension_stands_by_category_where_all_tasks_of_one_are_there(tmp_path):
+    tasks = [f"{task}_e" for task in (*CATEGORIES["code"], *CATEGORIES["few-shot"][1:])]
+    run, tables = made(longbench("tiny", *tasks, benchmark="longbench_e"), tmp_path)
+    rows = [
+        row for row in texts(titled(tables, "context extension")) if row[:3] == ["ours", "tiny", "longmamba"]
+    ]
+    mean = np.mean([run.columns["longmamba", task].scores.mean() for task in tasks[:2]])
+    assert rows[0][3:8] == ["–"] * 5
+    assert rows[0][8].startswith(f"{100 * mean:.1f}")
+
+
+def test_efficiency_takes_the_warm_answers_of_the_nearest_power_of_two(tmp_path):
+    def edit(row: Row) -> Row:
+        place = int(row["example"][-4:])
+        cost = {"seconds": {"total": 2.0 if place % 2 else 4.0}, "peak_bytes": 3 * 10**9}
+        return row | {"length": 2000 if place % 2 else 33_000, "cost": row["cost"] | cost}
+
+    _, tables = made(replace(longbench("tiny", "trec"), edit=edit), tmp_path)
+    rows = {tuple(row[:3]): row[3:] for row in texts(titled(tables, "efficiency"))}
+    assert rows["seconds", "oprm", "published"][4] == "7.8"
+    assert rows["seconds", "oprm", "ours"] == ["2.000", "–", "–", "–", "4.000", "–", "–"]
+    assert rows["peak memory, GB", "full", "ours"][0] == "3.00"
+
+
+def test_a_reader_without_published_numbers_gets_none_of_its_own_beside_the_others(tmp_path):
+    _, tables = made(longbench("models/tiny", *WHOLE["longbench"]), tmp_path)
+    table = titled(tables, "other readers")
     assert {row[-2] for row in rows_of(table).values()} == {"–"}
     text = markdown(table)
     assert "under other settings" in text
     assert "Nothing is published for `tiny`" in text
+
+
+def test_a_run_of_other_tasks_and_lengths_gets_only_the_means(tmp_path):
+    _, tables = made(SMALL, tmp_path)
+    assert [table.title for table in tables] == ["Published for other readers, under other settings"]

@@ -30,7 +30,7 @@ def chunks() -> Callable[..., list[Chunk]]:
     def cut(*texts: str) -> list[Chunk]:
         starts = [sum(map(len, texts[:place])) for place in range(len(texts))]
         return [
-            Chunk(start, start + len(text), text, len(text.split()))
+            Chunk(start, start + len(text), "".join(texts), len(text.split()))
             for start, text in zip(starts, texts, strict=True)
         ]
 

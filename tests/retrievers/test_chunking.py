@@ -136,7 +136,7 @@ def test_no_character_is_cut_in_half_even_if_it_takes_more_tokens_than_a_chunk_h
     text = "a😀b"
     offsets = TOKENIZERS["bytes"](text)
     assert len(offsets) == 6
-    assert split(text, offsets, 2) == [Chunk(0, 1, "a", 1), Chunk(1, 2, "😀", 4), Chunk(2, 3, "b", 1)]
+    assert split(text, offsets, 2) == [Chunk(0, 1, text, 1), Chunk(1, 2, text, 4), Chunk(2, 3, text, 1)]
 
 
 def test_a_token_without_characters_makes_no_empty_chunk():

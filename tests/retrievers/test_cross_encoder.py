@@ -23,6 +23,7 @@ def test_scores_are_the_models_own_for_short_chunks(host, chunks, cross_encoder)
         own.predict([("alden ?", text) for text in texts]).tolist(), abs=1e-5
     )
     assert ranking.scores[ranking.order[0]] == max(ranking.scores)
+    assert build(f"cross_encoder(model={cross_encoder})", host).weights == {cross_encoder: ""}
     assert host.counted == [(2 + 2 + 3) + (2 + 2 + 3) + (2 + 1 + 3)]
 
 

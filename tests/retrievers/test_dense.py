@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from retrievers import build, dense, encoders
+from retrievers.base import weights_of
 from retrievers.dense import KEPT, chunk_scores, search, search_faiss
 from retrievers.encoders import EncoderError, Known, open_encoder, two_towers
 
@@ -53,6 +55,25 @@ def test_the_towers_are_used_each_for_its_side(towers):
     for folder, vector in zip(towers, vectors, strict=True):
         assert vector == pytest.approx(first_token(folder, "w1").numpy(), abs=1e-5)
     assert vectors[0] != pytest.approx(vectors[1], abs=0.1)
+
+
+def test_a_ranker_says_which_weights_it_has(host, bag_of_words, monkeypatch, tmp_path):
+    folder = build(f"dense(encoder={bag_of_words})", host)
+    assert folder.weights == {bag_of_words: ""}
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "models--nobody--bag"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text(commit)
+    shutil.copytree(bag_of_words, cached / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert encoders.sources("nobody/bag", bag_of_words) == {"nobody/bag": commit, bag_of_words: ""}
+    both = build(f"hybrid(retrievers=bm25;dense(encoder={bag_of_words}))", host)
+    assert both.weights == {bag_of_words: ""}
+    assert weights_of(build("bm25", host)) == {}
+
+
+def test_the_weights_of_both_towers_are_named(host, dragon, towers):
+    assert build("dragon", host).weights == dict.fromkeys(towers, "")
 
 
 def test_the_licence_is_printed_once(host, chunks, dragon, capsys):

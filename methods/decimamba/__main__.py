@@ -1,0 +1,116 @@
+"""Choose DeciMamba's layer and base: ``python -m methods.decimamba sweep --model NAME --benchmark SPEC``.
+
+As its authors advise for a reader that was not tuned for it: one decimating layer, every second one between 0.2
+and 0.6 of the depth (all layers of a shallow reader), each with the trained length and twice that as base. Examples
+are drawn on a seed of their own, on which nothing is reported; for a benchmark with data of its own, name the
+development split in the SPEC. Ties go to the setting that was tried first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+
+from comparison.grid import PlannedTask, load_tasks
+from comparison.plan import make_plan
+from methods.base import Answer
+from methods.decimamba import DeciMamba
+from methods.full import Full
+from models.delta import mixers
+from models.engine import Engine
+
+SEED = 600
+LIMIT = 50
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 2 after a message of one line on stderr."""
+    asked = parse(arguments)
+    try:
+        plan = make_plan(
+            {
+                "model": asked.model,
+                "method": ["full"],
+                "benchmark": asked.benchmark,
+                "seed": asked.seed,
+                "limit": asked.limit,
+                "device": asked.device,
+                "dtype": asked.dtype,
+            }
+        )
+        engine = Engine.load(asked.model, device=asked.device, dtype=asked.dtype)
+        tasks = load_tasks(plan, engine.count_tokens)
+        layers = asked.layers or candidates(engine)
+        bases = asked.base or [one * trained_length(engine) for one in (1, 2)]
+        print(f"{'method':56} score  triggered  tail kept   ({sum(len(t.examples) for t in tasks)} examples)")
+        print(f"{'full':56} {score(Full(engine), tasks)[0]:5.3f}", flush=True)
+        results = {}
+        for layer in layers:
+            for base in bases:
+                name = f"decimamba:variant={asked.variant},layers={layer},base={base}"
+                method = DeciMamba(engine, variant=asked.variant, layers=(layer,), base=base)
+                results[name], triggered, question = score(method, tasks)
+                print(f"{name:56} {results[name]:5.3f}  {triggered:9.0%}  {question:9.0%}", flush=True)
+    except ValueError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    print(f"best: --method {max(results, key=lambda name: results[name])}")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    flags = argparse.ArgumentParser(
+        prog="python -m methods.decimamba", description=(__doc__ or "").split("\n")[0]
+    )
+    command = flags.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "sweep", help="score layers and bases on examples that are reported on nowhere"
+    )
+    command.add_argument("--model", required=True, help="a reader's name, hub id or folder")
+    command.add_argument("--benchmark", required=True, action="append", metavar="SPEC")
+    command.add_argument("--variant", default="maxp", choices=("maxp", "tail"))
+    command.add_argument(
+        "--layers", type=int, nargs="+", help="default: every second from 0.2 to 0.6 of the depth"
+    )
+    command.add_argument("--base", type=int, nargs="+", help="default: the trained length and twice that")
+    command.add_argument("--limit", type=int, default=LIMIT, help=f"examples a task, default {LIMIT}")
+    command.add_argument("--seed", type=int, default=SEED, help=f"of generated examples, default {SEED}")
+    command.add_argument("--device", default="auto")
+    command.add_argument("--dtype", default="auto")
+    return flags.parse_args(arguments)
+
+
+def candidates(engine: Engine) -> list[int]:
+    """Layers to try: all of a shallow reader, of a deep one every second of those in question."""
+    depth = len(mixers(engine.model))
+    if depth < 10:
+        return list(range(depth))
+    return list(range(round(0.2 * depth), round(0.6 * depth) + 1, 2))
+
+
+def trained_length(engine: Engine) -> int:
+    if engine.spec.trained_length is None:
+        raise ValueError(f"the length that {engine.spec.name} was trained on is not known: give --base")
+    return engine.spec.trained_length
+
+
+def score(method: Full | DeciMamba, tasks: Iterable[PlannedTask]) -> tuple[float, float, float]:
+    """Mean score, share of triggered answers, mean share of the question's tokens that were kept."""
+    scores: list[float] = []
+    answers: list[Answer] = []
+    for planned in tasks:
+        for example in planned.examples:
+            task = planned.task.about(example)
+            answers.append(method.answer(example.context, example.question, task=task))
+            scores.append(task.score(answers[-1].text, example))
+    n = len(scores)
+    triggered = sum("triggered" in answer.details.get("flags", ()) for answer in answers)
+    return (
+        sum(scores) / n,
+        triggered / n,
+        sum(answer.details.get("question_kept", 1.0) for answer in answers) / n,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""The dry run's forecast: what can be shown and what would be read, counted by hand."""
+
+from __future__ import annotations
+
+import pytest
+from comparison_fakes import count_words
+
+from benchmarks.base import Example, Task, TaskSet
+from comparison import grid
+from comparison.forecast import forecast
+from comparison.plan import make_plan
+
+LABELS = ["full", "oprm:chunk_size=40", "truncate:budget=10", "comparison_fakes:Last"]
+
+
+def lines_for(monkeypatch, number, contexts=None):
+    """The forecast over `number` examples of 100 words each, two a document, behind a wording of six."""
+    pool = [
+        Example(f"e{one}", "w " * 100, "Which one?", ("a",), length=7, bucket="", cluster=f"document {one // 2}")
+        for one in range(number)
+    ]
+    task = Task("t", "Read this: ", "\n{question} Answer:", "value", 8)
+    monkeypatch.setattr("comparison_fakes.words", lambda count_tokens: [TaskSet(task, pool)])
+    plan = make_plan({"model": "fake/reader", "method": LABELS, "benchmark": ["comparison_fakes:words"]})
+    return forecast(plan, grid.load_tasks(plan, count_words), count_words).splitlines()
+
+
+def test_a_forecast_has_a_line_a_task_and_a_line_a_method(monkeypatch):
+    shows, *reads = lines_for(monkeypatch, 4)
+    assert shows.startswith("can show t: ")
+    assert "80 % power" in shows
+    assert [line.split(maxsplit=2)[2] for line in reads] == [
+        "about 420 prompt tokens in 4 calls",  # 4 (100 + 5)
+        "about 460 prompt tokens in 8 calls",  # 4 (100 + 3 x 5), two calls each: two rows of 40, one of 20
+        "about 60 prompt tokens in 4 calls",  # 4 (10 + 5)
+        "not known in advance",
+    ]
+
+
+def test_many_examples_are_counted_on_a_sample_and_scaled(monkeypatch):
+    full, *_, last = lines_for(monkeypatch, 103)[1:]
+    assert full.endswith("about 10,815 prompt tokens in 103 calls")
+    assert last.endswith("(lengths: 10 examples a task)")
+
+
+def test_questions_of_one_document_show_less(monkeypatch):
+    points = float(lines_for(monkeypatch, 40)[0].split()[3])
+    # 0.5 (1.96 + 0.84) sqrt(1.3 / 40), with t quantiles at 19 degrees of freedom a little more
+    assert points == pytest.approx(25.5, abs=1.5)
