@@ -13,7 +13,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +168,7 @@ def texts(value: object) -> tuple[str, ...] | None:
     return None
 
 
-def text(row: dict[str, Any], field: str) -> str:
+def text(row: Mapping[str, Any], field: str) -> str:
     """A field's text, the empty string where it is missing, null or of another type."""
     value = row.get(field)
     return value if isinstance(value, str) else ""

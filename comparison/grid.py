@@ -49,8 +49,9 @@ class Chosen(Sequence[Example]):
 @dataclass(frozen=True)
 class PlannedTask:
     """One task with the examples that are to be answered. `outlines` are those of all that the benchmark has,
-    `buckets` counts the chosen ones, `clusters` the documents that they come from, `left_out` says which rows of the data are no examples, and
-    `predictions[label]` holds what was imported under that label, by example (`comparison.imports`)."""
+    `buckets` counts the chosen ones, `clusters` the documents that they come from, `left_out` says which rows
+    of the data are no examples, and `predictions[label]` holds what was imported under that label, by example
+    (`comparison.imports`)."""
 
     benchmark: Resolved
     task: Task

@@ -4,7 +4,8 @@ DIR holds ``<task>.jsonl`` as LongBench writes it: `pred` in every row, and `_id
 example it is of. Rows are paired by `_id` where every row has one that the task knows, and otherwise by order:
 as many rows as the benchmark has examples (before ``--limit``), each with equal answers. What fits neither way
 is refused. A row that is not readable, or is not there, leaves its example undefined for this method, counted
-as such and never a zero. Such a method has no cost. Exercised by ``pytest tests/comparison/test_imports.py``.
+as such and never a zero. Such a method has no cost.
+Exercised by ``pytest tests/comparison/test_imported_predictions.py``.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ class ImportFolderError(ValueError):
 @dataclass(frozen=True)
 class Predictions:
     """What a folder says about one task: the prediction of every example that it has one of, and why another
-    has none."""
+    has none; `unread` says which rows are of no example that can be told."""
 
     texts: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     how: str = "no file for this task"
+    unread: Sequence[str] = ()
 
     def answer(self, example: str) -> Answer:
         """The imported prediction. `Undefined` where there is none."""
@@ -43,8 +45,8 @@ class Predictions:
         if not self.texts and not self.reasons:
             return self.how
         line = f"{len(self.texts)} predictions imported, {self.how}"
-        if self.reasons:
-            line += f", {len(self.reasons)} rows unreadable ({next(iter(self.reasons.values()))})"
+        if wrong := [*self.reasons.values(), *self.unread]:
+            line += f", {len(wrong)} rows unreadable ({wrong[0]})"
         return line
 
 
@@ -100,6 +102,7 @@ def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> P
         texts={example: str(row.row["pred"]) for example, row in pairs.items() if not row.reason},
         reasons={example: row.reason for example, row in pairs.items() if row.reason},
         how=how,
+        unread=[row.reason for row in rows if not row.row] if how == "paired by _id" else [],
     )
 
 

@@ -42,6 +42,9 @@ BUILT_IN: dict[str, Entry] = {
         "methods.delta_scale:DeltaScale", "all time steps of a Mamba times one constant, while it reads"
     ),
     "yarn": Entry("methods.yarn:Yarn", "the whole context by a transformer with stretched positions (YaRN)"),
+    "iterative_summary": Entry(
+        "methods.iterative_summary:IterativeSummary", "chunk by chunk, carrying notes that the reader writes"
+    ),
     "closed_book": Entry("methods.closed_book:ClosedBook", "control: the question with an empty context"),
     "random_chunk": Entry("methods.random_chunk:RandomChunk", "control: one chunk drawn at random"),
     "oracle_chunk": Entry("methods.oracle_chunk:OracleChunk", "control: the chunk with the most evidence"),

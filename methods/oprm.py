@@ -15,6 +15,7 @@ Exercised by ``--method oprm`` and ``--method "oprm:candidates=bm25,m=8,idk_filt
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -112,12 +113,12 @@ class OPRM:
         read, ranking = self._candidates(chunks, question, task)
         cuts: list[bool] = []
 
-        def rows() -> Iterator[list[int]]:
+        def rows() -> Iterator[Sequence[int]]:
             """Encoded as they are read: a long book's ids would take more than a small reader's states."""
             for i in read:
                 ids, cut = fit(self.engine, task, self._prompt(chunks[i].text, question, task))
                 cuts.append(cut)
-                yield ids
+                yield array("i", ids)  # a list takes nine times the memory while it waits for its batch
 
         marks, state = self._read(read, rows(), self._question_place(chunks[read[0]], question, task))
         all_filtered = all(mark.filtered for mark in marks)

@@ -79,8 +79,10 @@ def calibrate(
 
     def record(layer: int, A: Tensor) -> Edit:
         def edit(call: ScanCall) -> Any:
-            measured = measure(call.delta()[0].t(), A, table_lengths(trained), trained, clip)
-            sums[layer] = [a + b.cpu() for a, b in zip(sums[layer] or [0.0] * 3, measured, strict=True)]
+            lengths = table_lengths(trained)
+            measured = [one.cpu() for one in measure(call.delta()[0].t(), A, lengths, trained, clip)]
+            before = sums[layer] or [torch.zeros(()) for _ in measured]
+            sums[layer] = [a + b for a, b in zip(before, measured, strict=True)]
             return call.run()
 
         return edit

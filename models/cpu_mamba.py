@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, exp, nn
-from transformers import Cache, DynamicCache, FalconMambaForCausalLM, MambaForCausalLM
+from transformers import DynamicCache, FalconMambaForCausalLM, MambaForCausalLM
 from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaCausalLMOutput, FalconMambaMixer
 from transformers.models.mamba.modeling_mamba import MambaCausalLMOutput, MambaMixer
 
@@ -87,14 +87,15 @@ def masked(states: Tensor, mask: Tensor | None) -> Tensor:
     return states if mask is None else (states * mask).to(states.dtype)
 
 
-def ordinary(model: Any, cache: Cache | None) -> bool:
+def ordinary(model: Any, cache: Any) -> bool:
     """Whether `mamba_prefill.read` does what the model's modules would do: they are as they were loaded and
     attached, hooked by nobody, in float32, and nobody asks for gradients."""
     if torch.is_grad_enabled() or model.training or torch.is_autocast_enabled("cpu"):
         return False
-    if cache is not None and (
-        type(cache) is not DynamicCache or any(one.record_past for one in cache.layers)
-    ):
+    if cache is not None and type(cache) is not DynamicCache:
+        return False
+    layers: Any = [] if cache is None else cache.layers
+    if any(layer.record_past for layer in layers):
         return False
     bypassed = [model.backbone, *model.backbone.layers.modules()]
     if any(module._forward_hooks or module._forward_pre_hooks for module in bypassed):
@@ -119,7 +120,7 @@ def whole(family: type[Any], output: type[Any]) -> Any:
         model: Any,
         input_ids: Tensor | None = None,
         *,
-        cache_params: Cache | None = None,
+        cache_params: Any = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         **options: Any,

@@ -23,7 +23,7 @@ from models.vector_math import LANES, load, store
 
 def attach(model: nn.Module) -> int:
     """Give every RG-LRU of a model on the CPU this file's recurrence; returns how many."""
-    units = [module for module in model.modules() if isinstance(module, RecurrentGemmaRglru)]
+    units: list[Any] = [module for module in model.modules() if isinstance(module, RecurrentGemmaRglru)]
     units = [unit for unit in units if unit.recurrent_param.device.type == "cpu"]
     for unit in units:
         unit._rnn_scan = MethodType(scan, unit)

@@ -12,23 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
-
-from models.delta import Edit, ScanCall, intercepted, mixers
+from models.delta import ScanCall, intercepted, mixers
 
 
 @contextmanager
-def scaling(model: Any, factors: float | list[Tensor]) -> Iterator[None]:
-    """Prompts that are read inside the block have their steps scaled; the model is then as it was. `factors` is
-    one positive number, or for each layer a tensor [channels or heads]. ReaderError for a reader without a delta."""
-    found = mixers(model)
-    each = [factors] * len(found) if isinstance(factors, float) else factors
-    with intercepted([(mixer, _scale(factor)) for mixer, factor in zip(found, each, strict=True)]):
-        yield
+def scaling(model: Any, factor: float) -> Iterator[None]:
+    """Prompts that are read inside the block have their steps scaled by `factor`, above 0; the model is then as it
+    was. ReaderError for a reader without a delta."""
 
-
-def _scale(factor: float | Tensor) -> Edit:
     def edit(call: ScanCall) -> Any:
         return call.with_delta(call.delta() * factor).run()
 
-    return edit
+    with intercepted([(mixer, edit) for mixer in mixers(model)]):
+        yield

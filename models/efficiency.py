@@ -299,13 +299,12 @@ def _random_reader(given: argparse.Namespace, folder: str) -> Reader:
 
 
 def _write_reader(shape: dict[str, Any], folder: str, device: str, dtype: str) -> None:
-    from torch.cuda import is_available
+    from models.loading import device_of
 
-    if device == "auto":
-        device = "cuda" if is_available() else "cpu"
+    place = device_of(device)
     if dtype == "auto":
-        dtype = "float32" if device == "cpu" else "float16"
-    write_random_reader(shape, Path(folder), dtype=dtype, device=device)
+        dtype = "float32" if place.type == "cpu" else "float16"
+    write_random_reader(shape, Path(folder), dtype=dtype, device=str(place))
 
 
 if __name__ == "__main__":

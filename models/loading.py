@@ -46,14 +46,15 @@ def open_reader(
     scan; the arguments are those of `Engine.load`."""
     spec = reader_spec(name)
     spec = replace(spec, revision=revision or spec.revision)
-    place = _place(device)
+    place = device_of(device)
     model = _load_model(spec, _precision(dtype, spec, place), trust_remote_code)
     tokenizer = load_tokenizer(spec, trust_remote_code)
     kernel = _kernel(model, place, allow_slow)
     return model.to(place), tokenizer, spec, kernel  # type: ignore[arg-type]
 
 
-def _place(device: str) -> torch.device:
+def device_of(device: str) -> torch.device:
+    """The device of that name, "auto" resolved; ReaderError where it is not there."""
     wanted = device
     if device == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
+from typing import Literal
 from zlib import crc32
 
 from numba import njit
@@ -192,7 +193,7 @@ def compiled() -> SimpleNamespace:
 
 
 def build(
-    function: Callable, axes: str, settings: tuple[types.Type, ...] = (), *, layout: str = "A"
+    function: Callable, axes: str, settings: tuple[types.Type, ...] = (), *, layout: Literal["A", "C"] = "A"
 ) -> Callable:
     """Compile for a share, settings and arrays of so many axes (layout "A": any strides, "C": contiguous);
     from disk where this was done before."""

@@ -12,6 +12,8 @@ from typing import NoReturn
 EXAMPLES = """examples:
   python -m reports runs/demo                      make runs/demo/report.md, report.html and all beside it again
   python -m reports runs/demo --margin 1           which methods are at most 1 point worse than the baseline?
+  python -m reports runs/demo --failures exclude   failed answers left out (they score zero otherwise)
+  python -m reports runs/demo --paper              published numbers beside ours, labelled as made elsewhere
   python -m reports runs/falcon runs/gemma         one report of several models' runs, in runs/falcon+gemma
   python -m reports runs/new --against runs/old    what got worse or better; status 1 if something got worse
   python -m reports show runs/demo --example ID    one question, and what every method made of it

@@ -137,9 +137,7 @@ def join_tables(tables: Sequence[tuple[str, Table]]) -> Table:
     header = first.header
     if any(table.header != header for _, table in tables):
         header = [_unsized(cell) for cell in header]
-    rows: list[Row] = [
-        [Cell(model, code=True), *map(_unlinked, row)] for model, table in tables for row in table.rows
-    ]
+    rows: list[Row] = [[Cell(model, code=True), *row] for model, table in tables for row in table.rows]
     notes = list(dict.fromkeys(note for _, table in tables for note in table.notes))
     line = " ".join(dict.fromkeys(table.signature for _, table in tables))
     return Table(first.title, ["model", *header], rows, line, notes, first.names + 1)
@@ -147,10 +145,6 @@ def join_tables(tables: Sequence[tuple[str, Table]]) -> Table:
 
 def _unsized(cell: Cell | str) -> Cell | str:
     return cell if isinstance(cell, str) else replace(cell, after="")
-
-
-def _unlinked(cell: Cell | str) -> Cell | str:
-    return cell if isinstance(cell, str) else replace(cell, about=None)
 
 
 def _identity(run: Run) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,8 @@ class Tally:
 @dataclass(frozen=True)
 class CostRow:
     """One method on one task, or on all of them. Seconds are per example, over the `warm` of the `n` answers;
-    tokens and calls are means per example; `peak_bytes` is the largest seen; `ratio` is the geometric mean
+    tokens and calls are means per example, `judge_tokens` that part of the prompt tokens which the reader read
+    as a judge of passages; `peak_bytes` is the largest seen; `ratio` is the geometric mean
     over examples of this method's seconds over the baseline's. None stands where nothing was measured."""
 
     method: str
@@ -51,6 +53,7 @@ class CostRow:
     new_tokens: float
     calls: float
     encoder_tokens: float
+    judge_tokens: float
     peak_bytes: int
     retrieval_share: float | None
     tally: Tally
@@ -105,6 +108,7 @@ def _cost_row(run: Run, method: str, task: str) -> CostRow | None:
         new_tokens=_mean(costs, "new_tokens"),
         calls=_mean(costs, "calls"),
         encoder_tokens=_mean(costs, "encoder_tokens"),
+        judge_tokens=sum(judge_tokens(record.details) for record in answers.values()) / len(answers),
         peak_bytes=max(int(cost.get("peak_bytes") or 0) for cost in costs),
         retrieval_share=_retrieval_share(costs),
         tally=tally(run, method, task),
@@ -152,6 +156,16 @@ def _retrieval_share(costs: Iterable[Mapping]) -> float | None:
     if not total or not any(RETRIEVAL_PHASE in phase for phase in phases):
         return None
     return sum(phase.get(RETRIEVAL_PHASE, 0.0) for phase in phases) / total
+
+
+def judge_tokens(details: Any) -> int:
+    """What the reader read to compare passages, by a record's details (those of a plugin can hold anything);
+    a fusion of rankers has it in its parts."""
+    if not isinstance(details, Mapping):
+        return 0
+    own, parts = details.get("judge_tokens"), details.get("parts")
+    inner = sum(map(judge_tokens, parts)) if isinstance(parts, list) else 0
+    return inner + (own if isinstance(own, int) else 0)
 
 
 def _mean(costs: list[Mapping], name: str) -> float:

@@ -17,6 +17,9 @@ from reports.signature import signature
 from reports.statistics import Estimate
 from reports.tables import NOTHING, Cell, Row, Table, code, memory, number, points
 
+RANKING_TOKENS = ("encoder_tokens", "judge_tokens")
+"""Columns that stand in the table where a method has any."""
+GUESSING = 0.65  # a judge whose two orders agree less often is near guessing (0.5) or answers by position (0)
 MOST_ERRORS = 5
 ERROR_LENGTH = 160
 FAILED = {"zero": "scores zero", "exclude": "left out of the mean and of the pairs (--failures exclude)"}
@@ -25,10 +28,11 @@ FAILED = {"zero": "scores zero", "exclude": "left out of the mean and of the pai
 def cost_table(run: Run, analysis: Analysis, rows: Mapping[tuple[str, str], CostRow]) -> Table:
     """One row a method, over all tasks."""
     header = ["method", "n", "warm", "median s", "90th pct. s", f"time / {run.baseline or 'baseline'}"]
-    header += ["prompt tokens", "new tokens", "model calls", "peak memory", "retrieval"]
-    header += ["failed", "empty", "truncated"]
+    shown = [name for name in RANKING_TOKENS if any(getattr(row, name) for row in rows.values())]
+    header += ["prompt tokens", *(name.replace("_", " ") for name in shown)]
+    header += ["new tokens", "model calls", "peak memory", "retrieval", "failed", "empty", "truncated"]
     body: list[Row] = [
-        [method_cell(run, method), *_cost_cells(rows[method.label, ALL])]
+        [method_cell(run, method), *_cost_cells(rows[method.label, ALL], shown)]
         for method in run.methods
         if (method.label, ALL) in rows
     ]
@@ -37,6 +41,9 @@ def cost_table(run: Run, analysis: Analysis, rows: Mapping[tuple[str, str], Cost
         "geometric mean of the method's time over the baseline's on the same question, with a t interval on "
         "the logarithms. Tokens and calls are means per answer, peak memory the largest seen, retrieval its "
         "share of the time. By task: `cost.csv`."
+    )
+    reading += " Judge tokens are those of the prompt tokens that the reader read to compare passages." * (
+        "judge_tokens" in shown
     )
     imported = ", ".join(code(method.label) for method in run.methods if method.imported)
     reading += (
@@ -62,6 +69,8 @@ def selection_table(run: Run, analysis: Analysis, rows: Sequence[SelectionRow]) 
     )
     names = list(dict.fromkeys(row.task for row in rows))
     notes = [" ".join([reading, *few_note(one for row in rows for one in (row.inside, row.outside) if one)])]
+    judges = _judge_notes(run)
+    notes += ["\n".join(judges)] if judges else []
     return Table("Selection and reading", header, body, signature(run, analysis, names), notes, names=2)
 
 
@@ -88,7 +97,7 @@ def _names(run: Run) -> list[str]:
     return [task.name for task in run.tasks]
 
 
-def _cost_cells(row: CostRow) -> list[str]:
+def _cost_cells(row: CostRow, shown: Sequence[str]) -> list[str]:
     return [
         str(row.n),
         str(row.warm),
@@ -96,6 +105,7 @@ def _cost_cells(row: CostRow) -> list[str]:
         number(row.p90, 3),
         _ratio_text(row.ratio),
         number(row.prompt_tokens, 0),
+        *(number(getattr(row, name), 0) for name in shown),
         number(row.new_tokens, 1),
         number(row.calls, 1),
         memory(row.peak_bytes),
@@ -125,6 +135,23 @@ def _selection_cells(row: SelectionRow) -> list[str]:
         mean_text(row.outside) if row.outside else NOTHING,
         str(row.outside.n if row.outside else 0),
     ]
+
+
+def _judge_notes(run: Run) -> list[str]:
+    """How often a pairwise judge's two orders named the same passage, the mean over questions, by method."""
+    lines = []
+    for method in run.methods:
+        records = [row for task in run.tasks for row in run.answers(method.label, task.name).values()]
+        rates = [row.details.get("consistency") for row in records]
+        found = [rate for rate in rates if isinstance(rate, int | float)]
+        if found:
+            agreed = sum(found) / len(found)
+            doubt = ": too rarely, its order says little" if agreed < GUESSING else ""
+            lines.append(
+                f"- the judge of {code(method.label)} names the same passage in both orders in "
+                f"{100 * agreed:.0f} % of the pairs{doubt}"
+            )
+    return lines
 
 
 def _gaps(run: Run) -> list[str]:

@@ -28,7 +28,7 @@ PAIRED = (
 )
 COST = (
     "model,method,task,n,warm,seconds_median,seconds_p90,ratio,ratio_low,ratio_high,"
-    "prompt_tokens,new_tokens,calls,encoder_tokens,peak_bytes,retrieval_share,"
+    "prompt_tokens,new_tokens,calls,encoder_tokens,judge_tokens,peak_bytes,retrieval_share,"
     "planned,answered,missing,failed,undefined,empty,truncated"
 )
 SELECTION = (
@@ -120,9 +120,9 @@ def _cost_rows(run: Run, costs: Mapping[tuple[str, str], CostRow]) -> Rows:
     for row in costs.values():
         ratio = (row.ratio.mean, row.ratio.low, row.ratio.high) if row.ratio else (None, None, None)
         times = (row.n, row.warm, row.median, row.p90, *ratio)
-        tokens = (row.prompt_tokens, row.new_tokens, row.calls, row.encoder_tokens, row.peak_bytes)
+        tokens = (row.prompt_tokens, row.new_tokens, row.calls, row.encoder_tokens, row.judge_tokens)
         counts = vars(row.tally).values()
-        yield run.model, row.method, row.task, *times, *tokens, row.retrieval_share, *counts
+        yield run.model, row.method, row.task, *times, *tokens, row.peak_bytes, row.retrieval_share, *counts
 
 
 def _selection_rows(run: Run, picked: Sequence[SelectionRow]) -> Rows:

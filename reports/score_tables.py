@@ -63,7 +63,7 @@ def absent_table(run: Run, analysis: Analysis) -> Table | None:
     reading = (
         "The answer is not in the text: the share of questions, in points, on which a method says so. A "
         "method that always refuses scores 100 here and 0 above, which is why these tasks never enter the "
-        "macro mean."
+        "macro mean. Bold and arrows are as in the main table."
     )
     title = "Unanswerable questions: says Error when the answer is absent"
     return _score_table(run, analysis, title, names, [reading])

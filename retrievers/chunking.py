@@ -43,10 +43,11 @@ class Chunk:
 class Places(Mapping[int, int]):
     """Where a text may be cut: number of tokens before a cut -> number of characters before it, both rising.
 
-    Eight bytes a cut, where a dict takes 100."""
+    Four or eight bytes a cut, where a dict takes 100."""
 
     def __init__(self) -> None:
-        self.tokens, self.characters = array("i", [0]), array("i", [0])
+        self.tokens: range | array[int] = range(1)  # as long as there is a cut after every token
+        self.characters = array("i", [0])
 
     def __getitem__(self, token: int) -> int:
         position = bisect_left(self.tokens, token)
@@ -62,7 +63,11 @@ class Places(Mapping[int, int]):
 
     def add(self, token: int, characters: int) -> None:
         """One more place, behind the others."""
-        self.tokens.append(token)
+        if isinstance(self.tokens, range):
+            dense = token == len(self.tokens)
+            self.tokens = range(token + 1) if dense else array("i", [*self.tokens, token])
+        else:
+            self.tokens.append(token)
         self.characters.append(characters)
 
 

@@ -20,7 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--predictions pred.json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command = parser.add_subparsers(required=True, metavar="score").add_parser("score", help="score a file")
+    command = parser.add_subparsers(required=True, metavar="score").add_parser(
+        "score", help="score a file", epilog=parser.epilog, formatter_class=parser.formatter_class
+    )
     command.add_argument(
         "--gold", type=Path, required=True, metavar="FILE", help="questions, JSON or JSON lines"
     )

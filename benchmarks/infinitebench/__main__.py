@@ -20,7 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "\nAs officially, math_calc drops the first value of what lies in a folder called gpt4.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command = parser.add_subparsers(required=True, metavar="score").add_parser("score", help="score a file")
+    command = parser.add_subparsers(required=True, metavar="score").add_parser(
+        "score", help="score a file", epilog=parser.epilog, formatter_class=parser.formatter_class
+    )
     command.add_argument("--task", required=True, metavar="NAME", help="such as longbook_qa_eng")
     command.add_argument(
         "file", type=Path, metavar="FILE", help="JSON lines with prediction and ground_truth"

@@ -25,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command = parser.add_subparsers(required=True, metavar="score").add_parser("score", help="score a folder")
+    command = parser.add_subparsers(required=True, metavar="score").add_parser(
+        "score", help="score a folder", epilog=parser.epilog, formatter_class=parser.formatter_class
+    )
     command.add_argument(
         "dir", type=Path, metavar="DIR", help="a folder of <task>.jsonl with pred and answers"
     )

@@ -6,6 +6,7 @@ A folder holds one ``<task>.jsonl`` a task, a row a line: pred, answers, all_cla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,8 @@ def score_folder(
         except ValueError as problem:
             notes.append(f"{files[name]}: {problem}; file left out")
     there = [name for name in templates.TASKS if name in files]
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder: name one of <task>.jsonl files")
     if not there:
         raise ValueError(
             f"{folder} holds no predictions: expected a file <task>.jsonl, such as hotpotqa.jsonl"
@@ -93,6 +96,8 @@ def score_task(
     notes += [f"{line}; row left out" for line in bad]
     if bad:
         notes.append(f"{path}: {len(bad)} rows left out, {len(scored)} scored")
+    elif not scored:
+        notes.append(f"{path}: the file holds no rows")
     if empty:
         notes.append(f"{path}: {len(empty)} empty predictions, scored 0, on lines {', '.join(empty)}")
     return scored
@@ -107,7 +112,7 @@ def _problem(fields: Mapping[str, Any], *, e: bool, labels: bool) -> str:
         return f"answers is {_kind(fields, 'answers')}, expected a list of at least one text"
     if labels and not texts(fields.get("all_classes")):
         return f"all_classes is {_kind(fields, 'all_classes')}, expected a list of at least one text"
-    if e and (isinstance(length, bool) or not isinstance(length, int | float)):
+    if e and (isinstance(length, bool) or not isinstance(length, int | float) or math.isnan(length)):
         return f"length is {_kind(fields, 'length')}, expected a number"
     return ""
 
@@ -121,7 +126,12 @@ def _kind(fields: Mapping[str, Any], field: str) -> str:
 
 def task_score(rows: Sequence[ScoredRow]) -> Value:
     """100 times the mean, two decimals; None without rows."""
-    return round(100 * sum(row.score for row in rows) / len(rows), 2) if rows else None
+    total = 0.0
+    for (
+        row
+    ) in rows:  # one by one as officially: from Python 3.12 on `sum` rounds less, which a tie would show
+        total += row.score
+    return round(100 * total / len(rows), 2) if rows else None
 
 
 def bucket_scores(rows: Sequence[ScoredRow]) -> Buckets:

@@ -137,6 +137,26 @@ def test_an_unknown_task_is_named_and_a_folder_without_any_is_an_error(tmp_path,
     assert "unknown LongBench task 'hotpot': did you mean hotpotqa?; file left out" in capsys.readouterr().err
 
 
+def test_a_folder_that_is_not_there_and_a_file_without_rows_are_said(tmp_path, capsys):
+    assert main(["score", str(tmp_path / "none")]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"error: {tmp_path / 'none'} is no folder: name one of <task>.jsonl files\n"
+    )
+    (tmp_path / "samsum.jsonl").write_text("")
+    result, notes = score_folder(tmp_path)
+    assert result["tasks"] == {"samsum": None}
+    assert notes == [f"{tmp_path / 'samsum.jsonl'}: the file holds no rows"]
+
+
+def test_a_length_that_is_no_number_is_in_no_bucket(tmp_path):
+    text = '{"pred": "x", "answers": ["x"], "all_classes": null, "length": NaN}\n'
+    (tmp_path / "qasper.jsonl").write_text(text)
+    result, notes = score_folder(tmp_path, e=True)
+    assert result["n"] == {"qasper": 0}
+    assert "qasper.jsonl:1: length" in notes[0]
+
+
 def test_another_s_answer_is_not_read_as_the_no_answer_word(tmp_path):
     write(tmp_path, "qasper", [row("Error rate", ["error rate"]), row("Error", ["unanswerable"])])
     assert score_folder(tmp_path)[0]["tasks"] == {"qasper": 50.0}

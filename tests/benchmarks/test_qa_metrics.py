@@ -91,3 +91,14 @@ def test_chinese_without_jieba_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "jieba", None)
     with pytest.raises(MissingPackage, match="pip install jieba"):
         score("rouge_l_zh", "北京", ("北京",))
+
+
+@pytest.mark.parametrize("word", ["yes", "no", "noanswer"])
+def test_hotpotqa_gives_a_whole_answer_no_credit_for_a_part(word):
+    assert (
+        qa_metrics.hotpotqa_f1(f"{word} indeed", word)
+        == qa_metrics.hotpotqa_f1(word, f"{word} indeed")
+        == 0.0
+    )
+    assert qa_metrics.hotpotqa_f1(f"{word}.", word) == 1.0
+    assert qa_metrics.qa_f1(f"{word} indeed", word) > 0.5

@@ -182,7 +182,6 @@ def install(monkeypatch=None):
 
 if __name__ == "__main__":
     import run_compare
-
     from comparison import provenance
 
     # A version follows the checkout's files, and somebody may be editing them between two processes of a test.

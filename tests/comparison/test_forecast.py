@@ -16,7 +16,9 @@ LABELS = ["full", "oprm:chunk_size=40", "truncate:budget=10", "comparison_fakes:
 def lines_for(monkeypatch, number, contexts=None):
     """The forecast over `number` examples of 100 words each, two a document, behind a wording of six."""
     pool = [
-        Example(f"e{one}", "w " * 100, "Which one?", ("a",), length=7, bucket="", cluster=f"document {one // 2}")
+        Example(
+            f"e{one}", "w " * 100, "Which one?", ("a",), length=7, bucket="", cluster=f"document {one // 2}"
+        )
         for one in range(number)
     ]
     task = Task("t", "Read this: ", "\n{question} Answer:", "value", 8)

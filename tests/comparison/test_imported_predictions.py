@@ -38,6 +38,14 @@ def test_rows_are_paired_by_id_in_any_order_and_number(folder):
     assert found.describe() == "3 predictions imported, paired by _id"
 
 
+def test_a_torn_row_beside_ids_is_named_and_counted(folder):
+    write(folder, [*list(predictions())[:2], '{"_id": "words-2", "pr'])
+    found = pair("theirs", folder, TASK, OUTLINES)
+    assert sorted(found.texts) == ["words-0", "words-1"]
+    assert "paired by _id, 1 rows unreadable (" in found.describe()
+    assert "words.jsonl:3 is not a whole JSON object" in found.describe()
+
+
 def test_rows_without_known_ids_are_paired_by_order_and_equal_answers(folder):
     for rows in (list(predictions(ids=False)), [row | {"_id": "other"} for row in predictions()]):
         write(folder, rows)

@@ -200,7 +200,9 @@ def test_new_code_of_a_method_is_asked_again(run, tmp_path, monkeypatch, capsys)
     assert {row.version for row in rows(tmp_path, "Last")} == {"new Last"}
     assert len(rows(tmp_path, "Last")) == 2
     said = capsys.readouterr().out
-    assert said.startswith(f"4 answers in {tmp_path / 'run'} are of code that has changed since: given again\n")
+    assert said.startswith(
+        f"4 answers in {tmp_path / 'run'} are of code that has changed since: given again\n"
+    )
 
 
 def test_another_revision_of_a_methods_own_weights_is_asked_again(run, tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ def test_the_embedded_model_is_calibrated_without_a_text_and_found_by_the_method
     assert calibrate(["calibrate", "--model", "tiny", "--windows", "1"]) == 0
     path, facts, *shares = capsys.readouterr().out.splitlines()
     assert facts.startswith("1 windows of 600 tokens, clip 20 %")
-    assert [line.split(":")[0] for line in shares][0] == "theta 1e-30"
+    assert shares[0].split(":")[0] == "theta 1e-30"
     (only,) = folder().iterdir()
     assert str(only) == path
     method = LongMamba(Engine.load("tiny", device="cpu"))

@@ -108,6 +108,13 @@ def test_the_ranker_is_built_from_its_spec_with_options(scripted):
     assert ask(engine, question="Where is HH?").details["picked"] == [3]
 
 
+@pytest.mark.parametrize(("clause", "carried"), [("oprm", False), ("all", True), ("none", False)])
+def test_the_prompt_carries_the_clause_only_where_every_methods_does(scripted, clause, carried):
+    engine = scripted(chunk_size=2)
+    ask(engine, task=replace(TASK, after=" {question}{clause}", no_answer_clause=" else none"), clause=clause)
+    assert ("else none" in engine.of("generate")[0]) == carried
+
+
 def test_the_retrievers_weights_are_the_methods(scripted):
     ranker = Fixed(0)
     ranker.weights = {"some/encoder": "c0ffee"}

@@ -185,6 +185,17 @@ def test_the_table_has_the_papers_shape() -> None:
 # The command line
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_random_weights_on_a_device_that_is_not_there_are_one_line_and_exit_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(efficiency, "in_process", lambda work, *arguments: work(*arguments))
+    assert main(["--random", "falcon-mamba-7b", "--device", "cuda", "--lengths", "512"]) == 2
+    assert capsys.readouterr().err == (
+        "models.efficiency: no CUDA device here (or a CPU build of torch): use --device cpu\n"
+    )
+
+
 def test_the_cells_are_methods_by_length_short_ones_first_and_the_fallback_where_it_was_asked_for() -> None:
     given = efficiency.parser().parse_args(
         ["--methods", "full,oprm", "--lengths", "2k,512", "--fallback", "512", "--chunk-size", "9"]

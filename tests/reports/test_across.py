@@ -82,9 +82,11 @@ def refused(first: FakeRun, second: FakeRun, folder: Path) -> str:
 
 def test_mixed_settings_are_refused_and_every_one_is_named(tmp_path):
     more = replace(SMALL, tasks=(facts_task("recall", (10, 100), 20), *SMALL.tasks[1:2]))
-    message = refused(of_model("falcon"), of_model("gemma", more, baseline="oprm", seed="7"), tmp_path)
+    other = of_model("gemma", more, baseline="oprm", seed="7", device="cuda")
+    message = refused(of_model("falcon"), other, tmp_path)
     assert "seed (0 in " in message
     assert "baseline ('full' in " in message
+    assert "device ('cpu' in " in message
     assert "n of task recall (60 in " in message
     assert "task needle ('in it' in " in message
 

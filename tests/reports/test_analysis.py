@@ -210,3 +210,13 @@ def test_a_task_that_nobody_has_begun_is_in_no_row(tmp_path):
     )
     analysis = analyse(read_run(fake.write(tmp_path)))
     assert {task for _, task, _ in analysis.results} == {"recall"}
+
+
+@pytest.mark.parametrize(("samples", "shown"), [(19, False), (20, True)])
+def test_a_difference_on_fewer_than_twenty_clusters_is_never_significant(tmp_path, samples, shown):
+    task = facts_task("recall", (10,), samples)
+    sure = {"full": 0.0, "closed_book": 0.0}
+    fake = replace(SMALL, tasks=(task,), skill=lambda method, *_: sure.get(method, 2.0))
+    contrast = analyse(read_run(fake.write(tmp_path))).contrasts["oprm", "recall", "all"]
+    assert contrast.p_adjusted < 0.001
+    assert contrast.significant is shown

@@ -14,7 +14,8 @@ from scipy import stats
 from reports.analysis import analyse
 from reports.collect import read_run
 from reports.cost import Tally, cost_rows, tally
-from reports.cost_tables import cost_table
+from reports.cost_tables import cost_table, failure_table, selection_table
+from reports.selection import selection_rows
 
 ONE_TASK = replace(SMALL, tasks=(facts_task("recall", (10, 100), 15),))
 
@@ -64,6 +65,42 @@ def test_retrieval_is_its_share_of_the_time_and_nothing_where_there_is_none(tmp_
     rows = cost_rows(read_run(ONE_TASK.write(tmp_path)))
     assert rows["rag:retriever=bm25", "recall"].retrieval_share == pytest.approx(0.2)
     assert rows["oprm", "recall"].retrieval_share is None
+
+
+def test_what_a_ranker_reads_is_shown_where_there_is_any(tmp_path):
+    def edit(row: Row) -> Row:
+        if row["method"] != "rag:retriever=bm25":
+            return row
+        details = [{"judge_tokens": 900}, {"parts": [{"tie": True}, {"judge_tokens": 300}]}, {"parts": ["x"]}]
+        return costing(row, encoder_tokens=50) | {"details": details[int(row["example"][-1]) % 3]}
+
+    run = read_run(replace(ONE_TASK, edit=edit).write(tmp_path))
+    rows = cost_rows(run)
+    given = run.answers("rag:retriever=bm25", "recall")
+    row = rows["rag:retriever=bm25", "recall"]
+    expected = sum((900, 300, 0)[int(example[-1]) % 3] for example in given) / len(given)
+    assert (row.encoder_tokens, row.judge_tokens) == (50, pytest.approx(expected))
+    table = cost_table(run, analyse(run), rows)
+    assert table.header[6:9] == ["prompt tokens", "encoder tokens", "judge tokens"]
+    assert all(len(cells) == len(table.header) for cells in table.rows)
+    assert "Judge tokens" in table.notes[0]
+    plain = read_run(ONE_TASK.write(tmp_path / "plain"))
+    assert "judge tokens" not in cost_table(plain, analyse(plain), cost_rows(plain)).header
+
+
+@pytest.mark.parametrize(("rate", "doubt"), [(0.9, ""), (0.6, ": too rarely, its order says little")])
+def test_the_report_says_how_often_a_judges_two_orders_agree(tmp_path, rate, doubt):
+    def edit(row: Row) -> Row:
+        return row | {"details": {"consistency": rate} if row["method"] == "rag:retriever=bm25" else {}}
+
+    run = read_run(replace(ONE_TASK, edit=edit).write(tmp_path))
+    table = selection_table(run, analyse(run), selection_rows(run))
+    assert table is not None
+    (line,) = table.notes[1:]
+    assert line == (
+        "- the judge of `rag:retriever=bm25` names the same passage in both orders in "
+        f"{100 * rate:.0f} % of the pairs{doubt}"
+    )
 
 
 def test_peak_memory_is_the_largest_and_tokens_are_means(tmp_path):
@@ -117,3 +154,12 @@ def test_an_imported_method_has_no_row_and_the_table_says_so(tmp_path):
 def test_nothing_is_said_of_imports_where_there_are_none(small):
     run, analysis = small
     assert "imported" not in cost_table(run, analysis, cost_rows(run)).notes[0]
+
+
+def test_an_error_that_names_its_example_is_one_error(tmp_path):
+    def edit(row: Row) -> Row:
+        failed = row["method"] == "oprm" and row["bucket"] == "10"
+        return row | {"error": f"ValueError: {row['example']} is odd", "score": 0.0} if failed else row
+
+    run = read_run(replace(ONE_TASK, edit=edit).write(tmp_path))
+    assert failure_table(run, analyse(run)).notes[-1] == "- 15 × `ValueError: ID is odd`"

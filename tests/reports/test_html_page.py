@@ -122,7 +122,12 @@ def test_hostile_text_becomes_no_tag_no_attribute_and_no_script(page, hostile):
     assert not any(name.startswith("on") for _, each in found for name in each)
     said = data_of(hostile)["tasks"][0]["examples"][0]["said"][1]
     assert EVIL.startswith(said[1].rstrip(" …"))
+    assert not set("<>&") & set(html_page._data(read_run(hostile.parent)))
     assert data_of(hostile)["tasks"][0]["name"] == TASK
+
+
+def test_no_control_character_and_none_that_turns_a_line_reaches_the_page():
+    assert html_page._text("a\u202eb\x00c<&") == "a b c&lt;&amp;"
 
 
 def shown(name: str, *scores: float) -> Shown:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.latex import escape, latex, latex_tables
+from reports.latex import FITTED, escape, latex, latex_tables
 from reports.tables import Cell, Table
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=200)
@@ -27,13 +27,14 @@ def test_a_table_is_a_booktabs_environment_with_its_notes_and_signature():
         "\\begin{table}",
         "\\centering",
         "\\caption{By \\texttt{a\\_b}}",
+        FITTED,
         "\\begin{tabular}{@{}lr@{}}",
         "\\toprule",
         "method & $\\Delta$ \\\\",
         "\\midrule",
         "\\texttt{rag:k=1} & \\textbf{1.0 $\\pm$ 0.5} $\\blacktriangle$ \\\\",
         "\\bottomrule",
-        "\\end{tabular}",
+        "\\end{tabular}}",
         "\\par\\medskip\\footnotesize\\raggedright",
         "\\textbf{Bold} and \\texttt{x\\_y}.\\par",
         "Signature: \\texttt{s\\_1 $\\cdot$ n 2}\\par",

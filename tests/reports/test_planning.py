@@ -78,3 +78,9 @@ def test_the_planned_cost_counts_what_is_read(method, settings, tokens, calls):
 
 def test_the_cost_of_a_plugin_is_not_known():
     assert planned_cost("mine", {}, [100], chunk_size=10, wording=5) is None
+
+
+def test_chunks_that_overlap_are_read_in_full():
+    # 1,000 tokens in chunks of 250 that begin every 200: four of 250 and one of 200; 500 tokens: 250, 250, 100.
+    found = planned_cost("oprm", {"overlap": "50"}, [1000, 500], chunk_size=250, wording=30)
+    assert found == PlannedCost(1200 + 5 * 30 + 600 + 3 * 30, 4)

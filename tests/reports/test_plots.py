@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_run import SMALL, Row, needle_task
+from fake_run import SMALL, Row, facts_task, needle_task
 
-from reports import charts, drawing, plots
+from reports import charts, drawing, lines, plots
 from reports.analysis import analyse
 from reports.collect import MethodInfo, Run, TaskInfo, read_run
 from reports.cost import cost_rows
@@ -222,3 +222,17 @@ def test_ranges_of_lengths_are_a_line_by_length(tmp_path):
     task = replace(SMALL.tasks[0], name="qa", cells=cells)
     run = read_run(replace(SMALL, tasks=(task,), skill=lambda *_: 0.5).write(tmp_path))
     assert "length.png" in {picture.name for picture in draw(run)}
+
+
+def test_a_band_stands_only_where_there_are_twenty_clusters(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    drawn: list[list[bool]] = []
+    monkeypatch.setattr(Axes, "fill_between", lambda *_, where, **__: drawn.append(where))
+
+    def edit(row: Row) -> Row | None:
+        return None if row["bucket"] == "100" and int(row["example"][-4:]) % 3 else row
+
+    run = read_run(replace(SMALL, tasks=(facts_task("recall", (10, 100), 30),), edit=edit).write(tmp_path))
+    lines.draw_facts(run, analyse(run))
+    assert drawn == [[True, False]] * 3

@@ -29,7 +29,8 @@ def test_rows_that_could_not_be_used_stand_under_the_table_of_their_task(tmp_pat
     run = read_run(replace(SMALL, left_out=left_out).write(tmp_path))
     analysis = analyse(run)
     main, absent = main_table(run, analysis), absent_table(run, analysis)
-    assert main and absent
+    assert main
+    assert absent
     assert main.notes[-1] == (
         "- `recall`: 2 rows of the data could not be used and enter no number, the first: "
         "`recall:7: it has no context`"

@@ -112,6 +112,12 @@ def bag_of_words(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random model of three numbers a pair, which is no reranker."""
+    return save(tmp_path_factory.mktemp("three"), bert("BertForSequenceClassification", 1, 5, num_labels=3))
+
+
+@pytest.fixture(scope="session")
 def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A random cross-encoder in a folder."""
     return save(tmp_path_factory.mktemp("cross"), bert("BertForSequenceClassification", 2, 4, num_labels=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -148,6 +149,31 @@ def test_a_text_shorter_than_a_chunk_is_one_chunk_and_no_text_is_none():
     assert split("a b", word_offsets("a b"), 9, overlap=3) == [Chunk(0, 3, "a b", 2)]
     assert split("", [], 9) == []
     assert split(" \n", [], 9) == []
+    assert split("!\n\n.", [], 9, boundary="sentence") == []
+    assert dict(cut_places(" \n", [])) == {0: 2}
+
+
+def test_places_are_looked_up_by_the_tokens_before_them():
+    places = cut_places("a b  c", word_offsets("a b  c"))
+    assert dict(places) == {0: 0, 1: 1, 2: 3, 3: 6}
+    assert (len(places), places[2], max(places)) == (4, 3, 3)
+    for absent in (-1, 4):
+        assert absent not in places
+
+
+def test_cutting_a_book_takes_no_second_copy_of_it():
+    """Two numbers a token where the text may be cut; the chunks' texts are cut out when they are asked for."""
+    text = "word " * 50_000
+    offsets = word_offsets(text)
+    tracemalloc.start()
+    try:
+        chunks = split(text, offsets, 250)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(chunks) == 200
+    assert peak < 8 * len(offsets)
+    assert kept < 2 * len(offsets)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,11 @@ def test_question_and_window_fit_together_or_the_question_is_refused(host, chunk
         ranker.rank(" ".join(["w1"] * 50), chunks(long, "w2"))
 
 
+def test_a_classifier_of_several_labels_is_refused(host, classifier):
+    with pytest.raises(EncoderError, match="3 numbers a pair: expected a reranker"):
+        build(f"cross_encoder(model={classifier})", host)
+
+
 def test_a_missing_model_and_a_window_too_small_are_one_line(host):
     with pytest.raises(EncoderError, match="cannot load the encoder nobody/reranker"):
         build("cross_encoder(model=nobody/reranker)", host)

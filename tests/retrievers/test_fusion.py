@@ -45,6 +45,13 @@ def test_a_ranker_that_finds_nothing_leaves_the_order_to_the_other(chunks):
     assert ranking.flags["parts"] == [{"fallback": True, "tie": True}, {"windows": [1, 1, 1]}]
 
 
+def test_chunks_that_no_ranker_tells_apart_tie(chunks):
+    alike = Hybrid(None, retrievers=(Fixed(1.0, 1.0), Fixed(2.0, 2.0))).rank("q", chunks("a", "b"))
+    assert (alike.order, alike.flags["tie"]) == ([0, 1], True)
+    apart = Hybrid(None, retrievers=(Fixed(1.0, 1.0), Fixed(2.0, 3.0))).rank("q", chunks("a", "b"))
+    assert (apart.order, apart.flags["tie"]) == ([1, 0], False)
+
+
 def test_its_spec_names_the_rankers_with_their_options():
     hybrid = build("hybrid(retrievers=bm25(variant=l);hybrid(retrievers=bm25;bm25,k0=1),k0=5)", None)
     assert hybrid.k0 == 5.0

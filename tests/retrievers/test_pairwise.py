@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.base import stable_seed
 from models.specs import ReaderError
-from retrievers import build
-from retrievers.judge import Judge
-from retrievers.pairwise import PRP, best_windows, pair_prompt
+from retrievers import build, pairwise
+from retrievers.judge import Judge, Reply
+from retrievers.pairwise import PRP, Verdict, best_windows, pair_prompt
 from retrievers.sorting import all_pairs, heapsort, sliding
 
 QUESTION = "where ?"
@@ -71,6 +71,18 @@ def test_noise_lowers_the_consistency_and_both_gaps_are_recorded(scripted_judge,
     assert pairs[0] == [0, 1, round(gap("r0 text", "r1 text"), 3), round(gap("r1 text", "r0 text"), 3)]
 
 
+def test_an_order_that_names_neither_passage_agrees_with_nothing():
+    even, first = Reply(0.0, invalid=False), Reply(2.0, invalid=False)
+    assert not Verdict(first, even).consistent
+    assert (Verdict(first, even).score("hard"), Verdict(first, even).score("soft")) == (0.0, 1.0)
+
+
+def test_the_record_of_many_pairs_is_cut(scripted_judge, chunks, monkeypatch):
+    monkeypatch.setattr(pairwise, "RECORDED", 4)
+    flags = PRP(scripted_judge(taste())).rank(QUESTION, chunks(*worths(*range(5)))).flags
+    assert (len(flags["pairs"]), flags["prompts"]) == (4, 20)
+
+
 def test_points_are_sigmoids_under_soft_and_wins_and_halves_under_hard(scripted_judge, chunks):
     texts = chunks(*worths(2, 1, 1))
     soft = PRP(scripted_judge(taste())).rank(QUESTION, texts)
@@ -78,6 +90,8 @@ def test_points_are_sigmoids_under_soft_and_wins_and_halves_under_hard(scripted_
     hard = PRP(scripted_judge(taste()), rule="hard").rank(QUESTION, texts)
     assert hard.scores == [2.0, 0.5, 0.5]
     assert hard.order == [0, 1, 2]
+    assert not hard.flags["tie"]
+    assert PRP(scripted_judge(taste())).rank(QUESTION, chunks(*worths(2, 2))).flags["tie"]
 
 
 @pytest.mark.parametrize("n", [2, 5, 10])
@@ -148,6 +162,7 @@ def test_only_the_best_m_by_bm25_are_judged_and_the_others_follow_in_its_order(s
     assert ranking.scores[0] > ranking.scores[1] > ranking.scores[4]
     assert not any("r9" in prompt for prompt in judge.read)
     assert {i for i, *_ in ranking.flags["pairs"]} <= {2, 3, 5}
+    assert PRP(judge, m=2).rank("where", texts).order == [5, 3, 2, 0, 1, 4]
 
 
 def test_without_a_shared_word_the_judge_still_decides_and_it_is_flagged(scripted_judge, chunks):
@@ -169,6 +184,8 @@ def test_a_long_chunk_is_shown_by_its_best_window_and_every_prompt_is_whole_and_
     ranking = PRP(judge, passage_tokens=10).rank("where y", chunks(chunk(1, 36), chunk(2, 3), chunk(3, 20)))
     assert ranking.order == [2, 1, 0]
     assert len(set(judge.lengths)) == 1
+    assert not any(re.search(r"x0 .*x39", prompt) for prompt in judge.read)
+    assert judge.lengths[0] < 40 + 2 * 10
     assert all(prompt.endswith("question: where y Answer:") for prompt in judge.read)
 
 
@@ -200,6 +217,15 @@ def test_labels_of_several_tokens_are_scored_by_their_sum(scripted_judge, chunks
     assert [judge.text(label) for label in Judge(judge).labels] == [" a1a2", " b"]
     ranking = PRP(judge).rank(QUESTION, chunks(*worths(1, 5, 3)))
     assert ranking.order == [1, 2, 0]
+    assert ranking.flags["judge_tokens"] == sum(judge.lengths)
+    assert len(judge.lengths) == 2 * ranking.flags["prompts"]  # the labels differ before their last token
+
+
+def test_a_tokenizer_that_joins_a_label_to_the_cue_is_refused(scripted_judge):
+    judge = scripted_judge(taste())
+    judge.encode = lambda text, chat=False: [judge.ids[text]] * (1 + text.endswith((" A", " B")))
+    with pytest.raises(ReaderError, match="joins ' A' to what stands before it"):
+        Judge(judge)
 
 
 def test_a_chat_model_is_asked_in_a_turn_and_its_answer_begun(scripted_judge, chunks):
