@@ -43,7 +43,7 @@ def test_the_built_in_names_lead_to_their_factories():
     assert {name for name, entry in benchmarks.BUILT_IN.items() if entry.suite_english} == OWN
 
 
-def test_every_option_is_typed_and_has_a_default():
+def test_every_option_is_typed_and_nearly_every_one_has_a_default():
     for name in benchmarks.BUILT_IN:
         signature = inspect.signature(benchmarks.find(name), eval_str=True)
         counter, *options = signature.parameters.values()
@@ -52,7 +52,7 @@ def test_every_option_is_typed_and_has_a_default():
         assert name not in OWN or {"seed", "samples"} <= {option.name for option in options}
         for option in options:
             assert option.kind is option.KEYWORD_ONLY
-            assert option.default is not option.empty
+            assert option.default is not option.empty or name == "kamradt"  # whose haystack is the user's
             assert option.annotation is not option.empty
 
 

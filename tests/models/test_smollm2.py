@@ -19,9 +19,7 @@ from models.specs import ReaderError, reader_spec
 
 SPEC = reader_spec("smollm2")
 DATA = Path(__file__).parents[3] / "shared" / "data" / "multihop" / "hotpotqa.jsonl"
-TEXT = (
-    "Alden works in the harbour office. Maren works in the city library. Tomas works at the railway station."
-)
+TEXT = "Alden works in the harbour office. Maren works in the city library."
 
 
 def installed() -> bool:
@@ -125,7 +123,7 @@ def test_a_chat_prompt_is_a_system_and_a_user_turn_each_closed_by_one_token(engi
 
 @needs_the_package
 def test_it_answers_a_question_from_a_text_exactly_as_transformers_generates(engine: Engine) -> None:
-    ids = engine.encode(f"{TEXT}\n\nQuestion: Where does Maren work? Answer in a few words.", chat=True)
+    ids = engine.encode(f"{TEXT}\n\nWhere does Maren work?", chat=True)
     answer = engine.generate(ids, 12)
     model: Any = engine.model
     whole = model.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False)
