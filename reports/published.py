@@ -8,7 +8,7 @@ Exercised by ``python -m reports RUN_DIR --paper``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -26,9 +26,11 @@ from reports.published_numbers import (
     INFINITE_TASKS,
     LENGTHS,
     LONGBENCH,
+    LONGBENCH_CATEGORIES,
     MULTI_HOP,
     NUMBERS,
     SECONDS,
+    TRUNCATED,
     Published,
 )
 from reports.score_tables import few_note, mean_text
@@ -53,10 +55,10 @@ WHOLE = {
 
 def published_tables(run: Run, analysis: Analysis) -> list[Table]:
     """What is published for the run's reader (for one without any, the LongBench means of the others), and what
-    touches its tasks and lengths: multi-hop sets, context extension by category, efficiency."""
+    touches its tasks and lengths: multi-hop sets, context extension and truncation by category, efficiency."""
     line = signature(run, analysis, [task.name for task in run.tasks])
-    tables = (_by_reader(run, line), _multi_hop(run, line), _extension(run, line), _efficiency(run, line))
-    return [table for table in tables if table]
+    makers = (_by_reader, _multi_hop, _extension, _truncated, _efficiency)
+    return [table for make in makers if (table := make(run, line))]
 
 
 def _by_reader(run: Run, line: str) -> Table:
@@ -92,27 +94,53 @@ def _multi_hop(run: Run, line: str) -> Table | None:
 
 def _extension(run: Run, line: str) -> Table | None:
     """The published rows, then ours of the same methods where the run has all tasks of a category."""
-    if not any(_task_names(run, "longbench_e", [task], "") for task in WHOLE["longbench_e"]):
-        return None
     rows: list[Row] = [
         ["published", "Mamba-1.4B", Cell(method, code=True), *(number(value, 2) for value in values)]
         for method, values in EXTENSION.items()
     ]
-    found = {
-        method: [_estimate(run, method, "longbench_e", tasks, ALL, "") for tasks in CATEGORIES.values()]
-        for method in EXTENSION
-    }
-    for method, estimates in found.items():
-        if any(estimates):
-            cells = [mean_text(one) if one else NOTHING for one in estimates]
-            rows.append(["ours", Cell(run.model, code=True), Cell(method, code=True), *cells])
     opening = (
         "LongBench_e by category. The published reader was trained at 2,048 tokens; ours is another one. The "
         "source's means are left out, as they are over different sets of tasks."
     )
     title = "Published for context extension, under other settings"
-    shown = [one for estimates in found.values() for one in estimates]
-    header: Row = ["", "reader", "method", *CATEGORIES]
+    return _by_category(run, line, title, opening, "longbench_e", CATEGORIES, rows, tuple(EXTENSION))
+
+
+def _truncated(run: Run, line: str) -> Table | None:
+    """Readers whose contexts were cut in the middle, then our `truncate`."""
+    rows: list[Row] = [
+        ["published", reader, f"cut to {tokens:,} tokens", *(number(value, 2) for value in values)]
+        for (reader, tokens), values in TRUNCATED.items()
+    ]
+    opening = (
+        "LongBench by category, contexts cut in the middle, from a benchmark of cache compression; of the "
+        "synthetic tasks probably passage_retrieval_en alone."
+    )
+    title = "Published for truncated contexts, under other settings"
+    return _by_category(run, line, title, opening, "longbench", LONGBENCH_CATEGORIES, rows, ("truncate",))
+
+
+def _by_category(
+    run: Run,
+    line: str,
+    title: str,
+    opening: str,
+    benchmark: str,
+    categories: Mapping[str, Sequence[str]],
+    published: Sequence[Row],
+    methods: Sequence[str],
+) -> Table | None:
+    """Published rows and ours of `methods`; none where the run has no task of the benchmark."""
+    if not any(_task_names(run, benchmark, [task], "") for tasks in categories.values() for task in tasks):
+        return None
+    rows, shown = list(published), []
+    for method in methods:
+        found = [_estimate(run, method, benchmark, list(tasks), ALL, "") for tasks in categories.values()]
+        shown += found
+        if any(found):
+            cells = [mean_text(one) if one else NOTHING for one in found]
+            rows.append(["ours", Cell(run.model, code=True), Cell(method, code=True), *cells])
+    header: Row = ["", "reader", "method", *categories]
     return Table(title, header, rows, line, [_note(opening, shown)], names=3)
 
 

@@ -13,7 +13,16 @@ from fake_run import SMALL, FakeRun, FakeTask, Row
 from reports.analysis import analyse
 from reports.collect import Run, read_run
 from reports.published import WHOLE, published_tables
-from reports.published_numbers import CATEGORIES, EXTENSION, FALCON, FALCON3, MULTI_HOP, NUMBERS, RWKV
+from reports.published_numbers import (
+    CATEGORIES,
+    EXTENSION,
+    FALCON,
+    FALCON3,
+    LONGBENCH_CATEGORIES,
+    MULTI_HOP,
+    NUMBERS,
+    RWKV,
+)
 from reports.tables import Table, markdown
 
 METHODS = (("full", False), ("oprm", False), ("truncate:keep=ends", False), ("longmamba", False))
@@ -152,6 +161,18 @@ def test_context_extension_stands_by_category_where_all_tasks_of_one_are_there(t
     mean = np.mean([run.columns["longmamba", task].scores.mean() for task in tasks[:2]])
     assert rows[0][3:8] == ["–"] * 5
     assert rows[0][8].startswith(f"{100 * mean:.1f}")
+
+
+def test_truncated_readers_stand_by_category_beside_our_own_truncation(tmp_path):
+    tasks = LONGBENCH_CATEGORIES["code"]
+    run, tables = made(longbench("tiny", *tasks, "trec"), tmp_path)
+    rows = texts(titled(tables, "truncated contexts"))
+    assert rows[0][:3] == ["published", "RecurrentGemma-9B-it", "cut to 7,500 tokens"]
+    assert rows[0][-1] == "60.63"
+    ours = next(row for row in rows if row[:3] == ["ours", "tiny", "truncate"])
+    mean = np.mean([run.columns["truncate:keep=ends", task].scores.mean() for task in tasks])
+    assert ours[3:8] == ["–"] * 5
+    assert ours[8].startswith(f"{100 * mean:.1f}")
 
 
 def test_efficiency_takes_the_warm_answers_of_the_nearest_power_of_two(tmp_path):
