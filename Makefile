@@ -31,7 +31,7 @@ smollm2: .venv/installed
 
 # The embedded model again, from scratch, and the table of its model card.
 model: .venv/installed
-	$(BIN)/python -m models.tiny.train --seed 1 --out runs/tiny
+	$(BIN)/python -m models.tiny.train --seed 0 --out runs/tiny
 
 evaluate: .venv/installed
 	$(BIN)/python -m models.tiny.evaluate
