@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.longbench.score import score_folder
 from benchmarks.matching import CODE_SIMILARITIES
+from benchmarks.scoring import print_scores, score_command
 
 EXAMPLES = """examples:
   python -m benchmarks.longbench score pred/llama2-7b-chat-4k
@@ -18,15 +17,11 @@ EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The scores on stdout, what was wrong with the files on stderr; status 2 where nothing can be scored."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.longbench",
-        description="Score predictions on LongBench as its own eval.py does, to the last printed digit.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command = parser.add_subparsers(required=True, metavar="score").add_parser(
-        "score", help="score a folder", epilog=parser.epilog, formatter_class=parser.formatter_class
+    parser, command = score_command(
+        "longbench",
+        "Score predictions on LongBench as its own eval.py does, to the last printed digit.",
+        EXAMPLES,
+        "a folder",
     )
     command.add_argument(
         "dir", type=Path, metavar="DIR", help="a folder of <task>.jsonl with pred and answers"
@@ -39,15 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="the measure of lcc and repobench-p: fuzzywuzzy's without python-Levenshtein, or with it",
     )
     options = parser.parse_args(arguments)
-    try:
-        result, notes = score_folder(options.dir, e=options.e, code_similarity=options.code_similarity)
-    except (ValueError, OSError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    for note in notes:
-        print(note, file=sys.stderr)
-    print(json.dumps(result, indent=2))
-    return 0
+    return print_scores(
+        lambda: score_folder(options.dir, e=options.e, code_similarity=options.code_similarity)
+    )
 
 
 if __name__ == "__main__":
