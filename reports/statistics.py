@@ -48,7 +48,8 @@ class Clusters:
 class Estimate:
     """A mean of n values in G clusters with its 95 % interval; `rule` is "t" or "wilson".
 
-    With one cluster a t interval does not exist: `se`, `low` and `high` are nan.
+    With one cluster, in all or in one of the tasks of a macro mean, a t interval does not exist: nothing is known of
+    that spread, and `se`, `low` and `high` are nan.
     """
 
     n: int
@@ -137,7 +138,7 @@ def lowest(found: Difference) -> float:
     upper end for none seen in G) were all as bad as can be, -1.
     """
     estimate = found.estimate
-    if estimate.clusters < 2 or estimate.se > _NO_SPREAD:
+    if math.isnan(estimate.se) or estimate.se > _NO_SPREAD:
         return estimate.low
     hidden = wilson(0, estimate.clusters)[1]
     return (1.0 - hidden) * estimate.mean - hidden
@@ -223,7 +224,8 @@ def _t_interval(values: Floats, clusters: Clusters, tasks: Labels | None) -> Est
     """Weighted mean; error from the cluster sums of the values centred per task; G - 1 degrees of freedom."""
     weights, groups = _task_weights(len(values), tasks)
     mean, count, se = float(weights @ values), clusters.count, math.nan
-    if count > 1:
+    pairs = np.unique(np.stack([groups.codes, clusters.codes]), axis=1)
+    if np.bincount(pairs[0]).min() > 1:
         sums = clusters.sums(weights * _centred(values, groups))
         se = float(np.sqrt(count / (count - 1) * (sums @ sums)))
     half = _t_quantile(0.5 + CONFIDENCE / 2, count) * se

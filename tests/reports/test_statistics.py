@@ -326,6 +326,16 @@ def test_pairs_without_a_difference_do_not_prove_more_than_their_number_allows()
 # --- clusters
 
 
+def test_a_macro_mean_has_no_interval_where_a_task_has_one_cluster():
+    tasks, labels = ["a", "a", "a", "b"], ["1", "2", "3", "4"]
+    one_alone = difference([1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.5], labels, tasks)
+    assert one_alone.estimate.mean == pytest.approx((2 / 3 + 0.5) / 2)
+    assert np.isnan([one_alone.estimate.se, one_alone.estimate.low, one_alone.detectable]).all()
+    assert np.isnan(lowest(one_alone))
+    shared = difference([1.0, 0.0, 1.0, 1.0, 0.0], np.zeros(5), [*labels, "1"], [*tasks, "b"])
+    assert shared.estimate.low < shared.estimate.mean < shared.estimate.high
+
+
 def test_equal_labels_are_one_cluster_whatever_their_order():
     clusters = partition(["b", "a", "b", "c"])
     assert clusters.count == 3
