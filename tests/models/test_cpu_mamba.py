@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
+import mamba_pairs
 import pytest
 import torch
-from transformers import (
-    DynamicCache,
-    FalconMambaConfig,
-    FalconMambaForCausalLM,
-    MambaConfig,
-    MambaForCausalLM,
-)
+from mamba_pairs import FAMILIES, build, draw
+from transformers import DynamicCache
 
 from models.cpu_mamba import attach
 
-VOCABULARY = 50
-FAMILIES = {
-    "mamba": (MambaConfig, MambaForCausalLM),
-    "falcon_mamba": (FalconMambaConfig, FalconMambaForCausalLM),
-}
-
-
-def build(family: str, **settings: Any) -> Any:
-    """A random model of two layers; 2 x 20 channels are no multiple of sixteen."""
-    config, model = FAMILIES[family]
-    sizes: dict[str, Any] = {"hidden_size": 20, "num_hidden_layers": 2, "state_size": 8, "time_step_rank": 3}
-    tokens = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        made = model(config(**{**sizes, **tokens, **settings})).eval()
-        with torch.no_grad():
-            for name, weight in made.named_parameters():
-                if not name.endswith(("A_log", "dt_proj.bias")):
-                    weight.add_(0.2 * torch.randn_like(weight))
-    return made
+close = partial(mamba_pairs.close, tolerance=1e-5)
+caches_agree = partial(mamba_pairs.caches_agree, tolerance=1e-5)
 
 
 @pytest.fixture(params=list(FAMILIES))
@@ -46,22 +25,6 @@ def pair(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     ours = copy.deepcopy(theirs)
     assert attach(ours) == 2
     return theirs, ours
-
-
-def draw(*shape: int) -> torch.Tensor:
-    return torch.randint(3, VOCABULARY, shape, generator=torch.Generator().manual_seed(0))
-
-
-def close(value: torch.Tensor, exact: torch.Tensor, tolerance: float = 1e-5) -> bool:
-    assert value.shape == exact.shape
-    return bool((value - exact).abs().max() <= tolerance * exact.abs().max())
-
-
-def caches_agree(ours: Any, theirs: Any) -> bool:
-    layers = range(len(theirs.layers))
-    convolution = [close(ours.get_conv_state(i), theirs.get_conv_state(i)) for i in layers]
-    recurrent = [close(ours.get_recurrent_state(i), theirs.get_recurrent_state(i)) for i in layers]
-    return all(convolution + recurrent)
 
 
 @torch.no_grad()

@@ -4,47 +4,27 @@ from __future__ import annotations
 
 import copy
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mamba_pairs
 import pytest
 import torch
-from transformers import (
-    DynamicCache,
-    FalconMambaConfig,
-    FalconMambaForCausalLM,
-    MambaConfig,
-    MambaForCausalLM,
-)
+from mamba_pairs import FAMILIES, build, draw
+from transformers import DynamicCache, MambaForCausalLM
 
 from models import mamba_prefill
 from models.cpu_mamba import attach
 
-VOCABULARY = 60
-FAMILIES = {
-    "mamba": (MambaConfig, MambaForCausalLM),
-    "falcon_mamba": (FalconMambaConfig, FalconMambaForCausalLM),
-}
-
-
-def build(family: str = "mamba", **settings: Any) -> Any:
-    """A random model of three layers; a hidden size that is no multiple of sixteen."""
-    config, model = FAMILIES[family]
-    sizes: dict[str, Any] = {"hidden_size": 24, "num_hidden_layers": 3, "state_size": 8, "time_step_rank": 3}
-    tokens = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        made = model(config(**{**sizes, **tokens, **settings})).eval()
-        with torch.no_grad():
-            for name, weight in made.named_parameters():
-                if not name.endswith(("A_log", "dt_proj.bias")):
-                    weight.add_(0.2 * torch.randn_like(weight))
-    return made
+close = partial(mamba_pairs.close, tolerance=2e-6)
+SIZES: dict[str, Any] = {"hidden_size": 24, "num_hidden_layers": 3}  # no multiple of sixteen
+caches_agree = partial(mamba_pairs.caches_agree, tolerance=2e-6)
 
 
 def pair(family: str = "mamba", **settings: Any) -> tuple[Any, Any]:
     """The model as transformers runs it and a copy with our forwards."""
-    theirs = build(family, **settings)
+    theirs = build(family, **{**SIZES, **settings})
     ours = copy.deepcopy(theirs)
     attach(ours)
     return theirs, ours
@@ -64,22 +44,6 @@ def tiles(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     monkeypatch.setattr(mamba_prefill.Layer, "read", record)
     return seen
-
-
-def draw(*shape: int) -> torch.Tensor:
-    return torch.randint(3, VOCABULARY, shape, generator=torch.Generator().manual_seed(0))
-
-
-def close(value: torch.Tensor, exact: torch.Tensor, tolerance: float = 2e-6) -> bool:
-    assert value.shape == exact.shape
-    return bool((value - exact).abs().max() <= tolerance * exact.abs().max())
-
-
-def caches_agree(ours: Any, theirs: Any) -> bool:
-    layers = range(len(theirs.layers))
-    convolution = [close(ours.get_conv_state(i), theirs.get_conv_state(i)) for i in layers]
-    recurrent = [close(ours.get_recurrent_state(i), theirs.get_recurrent_state(i)) for i in layers]
-    return all(convolution + recurrent)
 
 
 def answer(model: Any, ids: torch.Tensor) -> list[int]:
