@@ -97,7 +97,7 @@ def _load(name: str, target: str, origin: str) -> Callable[..., Any]:
     module, _, attribute = target.partition(":")
     try:
         factory = reduce(getattr, attribute.split("."), import_module(module))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(f"benchmark {name!r} ({origin}): cannot import {target}: {cause}") from error
     if not callable(factory):

@@ -70,6 +70,9 @@ class Task:
     Before it is scored, a prediction is cut to its first line where `first_line` says so (leading line breaks
     are dropped, blanks are not, as LongBench does), and one that is `renamed[0]` counts as
     `renamed[1]` (OPRM's no-answer word in a set that has a word of its own for that).
+
+    `second` is the second of two turns: its context is the method's answer to the first (a chain of thought),
+    and what the reader makes of it is the prediction.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Task:
     first_line: bool = False
     renamed: tuple[str, str] | None = None
     slots: Mapping[str, str] = field(default_factory=dict)
+    second: Task | None = None
 
     @property
     def asks(self) -> bool:
@@ -133,19 +137,24 @@ def _fill_once(template: str, fills: Mapping[str, str]) -> str:
 
 
 class Outline(NamedTuple):
-    """What is known of an example without its text."""
+    """What is known of an example without its text.
+
+    `document` names what the example shares with others (its cluster), as far as that is known; whoever names
+    it vouches for the text, which is then not read before it is asked for.
+    """
 
     id: str
     bucket: str
     answers: tuple[str, ...]
+    document: str = ""
 
 
 @dataclass(frozen=True)
 class TaskSet:
     """A task, its examples, and whether its rows enter the confirmatory mean (absent-answer tasks do not).
 
-    `examples` may be read from disk when asked for (`benchmarks.stored`); `left_out` has a line
-    "FILE:LINE: why" for every row of the data that is no example.
+    `examples` may be read from disk or made when they are asked for (`benchmarks.stored`,
+    `benchmarks.generated`); `left_out` has a line "FILE:LINE: why" for every row of the data that is no example.
     """
 
     task: Task
@@ -155,7 +164,7 @@ class TaskSet:
 
     @property
     def outlines(self) -> Sequence[Outline]:
-        """All examples in order; none is read for it where they are on disk."""
+        """All examples in order; none is read or made for it where they wait to be asked for."""
         there = getattr(self.examples, "outlines", None)
         return there or [Outline(one.id, one.bucket, one.answers) for one in self.examples]
 

@@ -2,7 +2,7 @@
 
 Facts and pairs of passages from the first step, two hops later. A rung is left when the moving accuracy on answerable
 questions at its full size passes 0.88 (0.84 high up), and earlier rungs stay in the mix. The lessons themselves are in
-``benchmarks/lessons.py``. Used by ``python -m models.tiny.train``.
+``benchmarks/lessons.py``. Used by ``python -m models.tiny.train`` and, its facts alone, by ``models.tiny.capacity``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,15 @@ Write = Callable[[], Lesson]
 Writer = Callable[
     [Teacher, random.Random], Write
 ]  # sizes are drawn once a batch, so that its rows are of like length
+
+
+def write_batch(teacher: Teacher, writer: Writer, rng: random.Random, tokens: int) -> list[Lesson]:
+    """Lessons of one writer until they have so many tokens."""
+    write = writer(teacher, rng)
+    lessons: list[Lesson] = []
+    while sum(len(lesson.ids) for lesson in lessons) < tokens:
+        lessons.append(write())
+    return lessons
 
 
 def facts(
@@ -65,6 +74,9 @@ def any_density(teacher: Teacher, rng: random.Random) -> Write:
         return teacher.fact_lesson(rng, rng.randint(6, 40), fillers, questions, absent=0.5)
 
     return write
+
+
+POLISH_FACTS = (any_density, any_density, chunk, chunk, sparse)
 
 
 def hops(persons: int) -> Writer:
@@ -163,12 +175,19 @@ def ladders() -> dict[str, Ladder]:
     }
 
 
+def facts_alone() -> Ladder:
+    """The first ladder for readers that may have a very small state: one of four numbers a channel told 50 names
+    apart only after 500 steps, so that the pairs begin with ten and twenty names."""
+    ladder = ladders()["facts"]
+    return Ladder("facts", [dense(4, 10), dense(4, 20), *ladder.rungs], ladder.finals)
+
+
 def choose_polish(all_ladders: dict[str, Ladder], rng: random.Random) -> tuple[Ladder, Writer]:
     """Mostly facts, of every density; the other skills are kept."""
     name = rng.choices(("facts", "hops", "pairs"), (0.7, 0.15, 0.15))[0]
     ladder = all_ladders[name]
     if name == "facts":
-        return ladder, rng.choice((any_density, any_density, chunk, chunk, sparse))
+        return ladder, rng.choice(POLISH_FACTS)
     return ladder, ladder.choose(rng)[0]
 
 

@@ -163,16 +163,26 @@ PERSON_FILLERS = (
 PERSON_SHARE = 0.15
 
 
+Pieces = tuple[str, tuple[tuple[tuple[str, ...], str], ...]]
+
+
+def _pieces(template: str) -> Pieces:
+    """What stands before the first slot, then the words of every slot (none: a person) and what follows it."""
+    head, *pieces = template.split("{")
+    kinds = {"a": ADJECTIVES, "n": NOUNS, "v": VERBS, "p": ()}
+    return head, tuple((kinds[piece[0]], piece[2:]) for piece in pieces)
+
+
+PLAIN_PIECES = tuple(map(_pieces, PLAIN_FILLERS))
+PERSON_PIECES = tuple(map(_pieces, PERSON_FILLERS))
+
+
 def filler(rng: random.Random, *, person: str | None = None) -> str:
     """A sentence without a fact; with `person` it names that person, so that a name alone gives nothing away."""
-    template = rng.choice(PLAIN_FILLERS if person is None else PERSON_FILLERS)
-    words: list[str] = []
-    for piece in template.split("{")[1:]:
-        kind = piece[0]
-        choice = {"a": ADJECTIVES, "n": NOUNS, "v": VERBS}.get(kind)
-        words.append(rng.choice(choice) if choice else str(person))
-    slots = iter(words)
-    return "".join(next(slots) + piece[2:] if i else piece for i, piece in enumerate(template.split("{")))
+    sentence, slots = rng.choice(PLAIN_PIECES if person is None else PERSON_PIECES)
+    for words, rest in slots:
+        sentence += (rng.choice(words) if words else str(person)) + rest
+    return sentence
 
 
 def vocabulary() -> list[str]:

@@ -13,9 +13,11 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmarks.base import CountTokens, Example, Task, TaskSet, stable_seed
+from benchmarks.base import CountTokens, Example, Outline, Task, TaskSet, stable_seed
+from benchmarks.generated import GeneratedExamples, Sketch
 from benchmarks.haystack import haystack_revision, hide, most_units, read_folder, repeat
 from benchmarks.passages import check_numbers
 
@@ -54,8 +56,10 @@ def kamradt(
     )
     starts = [0, *(place + 1 for place, word in enumerate(words[:-1]) if STOP.search(word))]
     essays = _Essays(count_tokens, task, words, starts, seed)
+    essays.example(min(lengths), depths[0], 0)  # a length that is too short is refused before it is asked for
     cells = [(length, depth) for length in lengths for depth in depths]
-    return [TaskSet(task, [essays.example(*cell, index) for cell in cells for index in range(samples)])]
+    sketches = (essays.sketch(*cell, index) for cell in cells for index in range(samples))
+    return [TaskSet(task, GeneratedExamples(sketches))]
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,14 @@ class _Essays:
     words: Sequence[str]
     starts: Sequence[int]
     seed: int
+
+    def sketch(self, length: int, depth: int, index: int) -> Sketch:
+        name = self._name(length, depth, index)
+        outline = Outline(name, str(length), KEYWORDS, document=name)
+        return Sketch(outline, partial(self.example, length, depth, index))
+
+    def _name(self, length: int, depth: int, index: int) -> str:
+        return f"kamradt-{length}-d{depth}-s{self.seed}-{index:03d}"
 
     def example(self, length: int, depth: int, index: int) -> Example:
         rng = random.Random(stable_seed("kamradt", self.seed, length, depth, index))
@@ -90,7 +102,7 @@ class _Essays:
                 break
             number -= 1
         return Example(
-            id=f"kamradt-{length}-d{depth}-s{self.seed}-{index:03d}",
+            id=self._name(length, depth, index),
             context=context,
             question=QUESTION,
             answers=KEYWORDS,

@@ -2,7 +2,8 @@
 
 Rows come from ``DATA_DIR/longbench_v2/data.json`` or from the hub's file, a JSON array of 465 MB that is never
 loaded whole: it is scanned once, and a row is read when it is asked for. The buckets are the set's own: short,
-medium, long. An empty or unreadable reply counts as wrong, where the official runner skips it.
+medium, long. As officially, texts lose the blanks at their ends; an empty or unreadable reply counts as wrong,
+where the official runner skips it. ``cot=true`` is its chain of thought, in two turns.
 Exercised by ``python run_compare.py --benchmark longbench_v2 --data-dir DIR --model HUB_ID --limit 30``.
 """
 
@@ -24,35 +25,37 @@ LETTERS = ("A", "B", "C", "D")
 LENGTHS = ("short", "medium", "long")
 
 
-def longbench_v2(count_tokens: CountTokens, *, data_dir: Path | None = None) -> list[TaskSet]:
-    """One task, in buckets by length; difficulty and domain are tags. `DataError` for data that are missing
-    or are no JSON array."""
+def longbench_v2(
+    count_tokens: CountTokens, *, data_dir: Path | None = None, cot: bool = False
+) -> list[TaskSet]:
+    """One task, in buckets by length; difficulty and domain are tags. With `cot` the reader reasons first (1,024
+    tokens), then answers from its reasoning. `DataError` for data that are missing or are no JSON array."""
     path = data_dir / "longbench_v2" / "data.json" if data_dir else None
     source = local_file(path) if path and path.is_file() else hub_file(HUB, "data.json", REVISION)
     bad: list[str] = []
     examples = StoredExamples(source, make_example, bad, array=True)
-    return [TaskSet(replace(task(), revision=source.revision), examples, left_out=bad)]
+    return [TaskSet(replace(task(cot=cot), revision=source.revision), examples, left_out=bad)]
 
 
 def make_example(row: Mapping[str, Any]) -> Example | str:
     """One row as an example, or why it is none."""
     fields = ("_id", "context", "question", *(f"choice_{letter}" for letter in LETTERS))
-    missing = next((field for field in fields if not text(row, field).strip()), None)
+    texts = {field: text(row, field).strip() for field in fields}
+    missing = next((field for field in fields if not texts[field]), None)
     if missing:
         return f"it has no {missing}"
     if row.get("answer") not in LETTERS:
         return f"answer is {row.get('answer')!r}, expected A, B, C or D"
     if row.get("length") not in LENGTHS:
         return f"length is {row.get('length')!r}, expected short, medium or long"
-    context = text(row, "context")
     return Example(
-        id=text(row, "_id"),
-        context=context,
-        question=text(row, "question"),
+        id=texts["_id"],
+        context=texts["context"],
+        question=texts["question"],
         answers=(text(row, "answer"),),
         choices=LETTERS,
-        length=len(context.split()),
+        length=len(texts["context"].split()),
         bucket=text(row, "length"),
         tags={field: text(row, field) for field in ("difficulty", "domain", "sub_domain")},
-        slots={f"choice_{letter}": text(row, f"choice_{letter}") for letter in LETTERS},
+        slots={field: texts[field] for field in fields if field.startswith("choice_")},
     )

@@ -17,7 +17,8 @@ from functools import partial
 from itertools import accumulate, pairwise
 
 from benchmarks import english
-from benchmarks.base import CountTokens, Example, Span, Task, TaskSet, stable_seed
+from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, stable_seed
+from benchmarks.generated import Sketch
 from benchmarks.passages import (
     Draft,
     Passage,
@@ -85,10 +86,12 @@ def multihop(
             f"multihop: persons={persons} do not fit in {length} tokens: for this reader {most} do"
         )
     layouts = [Layout(persons, length, h, distance, same_chunk, chunk) for h in hops]
-    examples = [
-        (index, _example(ruler, seed, layout, index)) for layout in layouts for index in range(samples)
+    for layout in layouts:  # what cannot be laid out is refused before it is asked for
+        _sketch(ruler, seed, layout, 0).make()
+    sketches = [
+        (index, _sketch(ruler, seed, layout, index)) for layout in layouts for index in range(samples)
     ]
-    return task_sets(MULTIHOP, MULTIHOP_ABSENT, examples)
+    return task_sets(MULTIHOP, MULTIHOP_ABSENT, sketches)
 
 
 def _most_persons(ruler: Ruler, length: int, hops: int) -> int:
@@ -151,7 +154,7 @@ class World:
         return [block for block in blocks if block]
 
 
-def _example(ruler: Ruler, seed: int, layout: Layout, index: int) -> Example:
+def _sketch(ruler: Ruler, seed: int, layout: Layout, index: int) -> Sketch:
     hops, absent = layout.hops, is_absent(index)
     # Where the chain lies has no part in the seed: the same people and questions at every distance.
     source = stable_seed("multihop", seed, layout.length, hops, layout.persons, index)
@@ -168,22 +171,37 @@ def _example(ruler: Ruler, seed: int, layout: Layout, index: int) -> Example:
         length=layout.length,
         seed=stable_seed("filler", source),
     )
+    name = f"{layout.label}-s{seed}-{index:03d}"
+    answer = english.NO_ANSWER if absent else world.answer(hops)
+    outline = Outline(name, str(hops), (answer,), document=name)
+    return Sketch(outline, partial(_example, ruler, layout, draft, chain, others, outline))
+
+
+def _example(
+    ruler: Ruler,
+    layout: Layout,
+    draft: Draft,
+    chain: tuple[str, ...],
+    others: list[tuple[str, ...]],
+    outline: Outline,
+) -> Example:
+    hops = layout.hops
     passage, places = _lay_out(ruler, layout, draft, chain, others)
     tags: dict[str, str | int | float] = {"hops": hops, "persons": layout.persons}
     evidence: tuple[Span, ...] = ()
-    if not absent:
+    if outline.answers != (english.NO_ANSWER,):
         needed = chain if hops > 1 else chain[-1:]
         evidence = tuple(passage.spans[fact] for fact in needed)
         tags["distance"] = int(max(right[0] - left[1] for left, right in pairwise(places)))
         tags["same_chunk"] = int(_chunks_of(places, layout.chunk)[0])
         tags["token"] = passage.position(ruler, MULTIHOP, needed[0])
     return Example(
-        id=f"{layout.label}-s{seed}-{index:03d}",
+        id=outline.id,
         context=passage.context,
         question=draft.question,
-        answers=(english.NO_ANSWER if absent else world.answer(hops),),
+        answers=outline.answers,
         length=passage.length,
-        bucket=str(hops),
+        bucket=outline.bucket,
         choices=english.CITIES,
         evidence=evidence,
         tags=tags,

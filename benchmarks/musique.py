@@ -52,7 +52,8 @@ def parse(row: dict[str, Any]) -> Question:
     """One row, as released. The id begins with the hops: 2hop, 3hop1 (a chain), 3hop2 (a tree) ..."""
     if row.get("answerable") is False:
         raise RowError("is marked unanswerable")
-    paragraphs = tuple(map(_paragraph, row.get("paragraphs") or ()))
+    listed = row.get("paragraphs")
+    paragraphs = tuple(map(_paragraph, listed)) if isinstance(listed, list) else ()
     if not paragraphs:
         raise RowError("has no paragraphs")
     aliases = texts(row.get("answer_aliases", []))

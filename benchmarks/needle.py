@@ -13,7 +13,8 @@ from functools import partial
 from itertools import accumulate
 
 from benchmarks import english
-from benchmarks.base import CountTokens, Example, Task, TaskSet, stable_seed
+from benchmarks.base import CountTokens, Example, Outline, Task, TaskSet, stable_seed
+from benchmarks.generated import GeneratedExamples, Sketch
 from benchmarks.passages import Draft, Ruler, assemble, check_numbers, most_that_fit, shuffle
 
 NEEDLE = Task("needle", english.INSTRUCTION, english.QUESTION, metric="value", max_new_tokens=16)
@@ -48,9 +49,8 @@ def needle(
             f"needle: facts={facts} do not fit in {min(lengths)} tokens: for this reader {most} do"
         )
     grid = [(length, depth) for length in lengths for depth in depths]
-    return [
-        TaskSet(NEEDLE, [_example(ruler, seed, *cell, facts, i) for cell in grid for i in range(samples)])
-    ]
+    sketches = (_sketch(ruler, seed, *cell, facts, index) for cell in grid for index in range(samples))
+    return [TaskSet(NEEDLE, GeneratedExamples(sketches))]
 
 
 def _most_needles(ruler: Ruler, length: int) -> int:
@@ -70,7 +70,7 @@ def _place(
     return [*rest[:slot], facts[0], *rest[slot:]]
 
 
-def _example(ruler: Ruler, seed: int, length: int, depth: int, facts: int, index: int) -> Example:
+def _sketch(ruler: Ruler, seed: int, length: int, depth: int, facts: int, index: int) -> Sketch:
     source = stable_seed("needle", seed, length, depth, facts, index)
     rng = random.Random(source)
     people = rng.sample(english.NAMES, facts)
@@ -79,20 +79,26 @@ def _example(ruler: Ruler, seed: int, length: int, depth: int, facts: int, index
     sentences = tuple(kind[0].format(*pair) for kind, *pair in zip(kinds, people, values, strict=True))
     question = kinds[0][1].format(people[0])
     draft = Draft(question, sentences, english.NAMES, length, stable_seed("filler", source))
-    passage = assemble(ruler, NEEDLE, draft, partial(_place, ruler, depth, sentences))
+    name = f"needle-{length}-d{depth}-f{facts}-s{seed}-{index:03d}"
+    outline = Outline(name, str(length), (values[0],), document=name)
+    return Sketch(outline, partial(_example, ruler, draft, depth, kinds[0][2], outline))
+
+
+def _example(ruler: Ruler, draft: Draft, depth: int, choices: tuple[str, ...], outline: Outline) -> Example:
+    passage = assemble(ruler, NEEDLE, draft, partial(_place, ruler, depth, draft.facts))
     return Example(
-        id=f"needle-{length}-d{depth}-f{facts}-s{seed}-{index:03d}",
+        id=outline.id,
         context=passage.context,
-        question=question,
-        answers=(values[0],),
+        question=draft.question,
+        answers=outline.answers,
         length=passage.length,
-        bucket=str(length),
-        choices=kinds[0][2],
-        evidence=(passage.spans[sentences[0]],),
+        bucket=outline.bucket,
+        choices=choices,
+        evidence=(passage.spans[draft.facts[0]],),
         tags={
-            "length": length,
+            "length": draft.length,
             "depth": depth,
-            "facts": facts,
-            "token": passage.position(ruler, NEEDLE, sentences[0]),
+            "facts": len(draft.facts),
+            "token": passage.position(ruler, NEEDLE, draft.facts[0]),
         },
     )

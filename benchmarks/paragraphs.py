@@ -13,14 +13,16 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.base import CountTokens, Example, Span, Task, TaskSet, digest, stable_seed
+from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, digest, stable_seed
+from benchmarks.generated import GeneratedExamples, Sketch
 from benchmarks.passages import check_numbers
-from benchmarks.sources import DataError, Source, distinct, local_file, read_rows
+from benchmarks.sources import DataError, Source, distinct, encodable, local_file, read_rows
 
 Evidence = Literal["paragraphs", "sentences"]
 BREAK = "\n\n"
@@ -79,11 +81,21 @@ def source_rows(source: Source, bad: list[str]) -> Rows:
     with source.open() as file:
         try:
             rows = json.load(file)
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             raise DataError(f"{source.name} is not a whole JSON file: {problem}") from problem
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{source.name} is no list of objects: expected the released file or a .jsonl")
-    return ((f"{source.name} row {number}", row) for number, row in enumerate(rows, start=1))
+    return _whole_rows(source.name, rows, bad)
+
+
+def _whole_rows(
+    name: str, rows: Sequence[dict[str, Any]], bad: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, row in enumerate(rows, start=1):
+        if encodable(row):
+            yield f"{name} row {number}", row
+        else:
+            bad.append(f"{name} row {number}: holds half a character")
 
 
 def read_questions(rows: Rows, parse: Callable[[dict[str, Any]], Question], bad: list[str]) -> list[Question]:
@@ -145,14 +157,19 @@ def paragraph_sets(
         check_numbers(f"{task.name}: samples", (samples,), 1)
     chosen = questions if samples is None else _evenly(questions, samples)
     if not lengths:
-        examples = [_example(count_tokens, task, one, one.paragraphs, evidence) for one in chosen]
-        return [TaskSet(task, examples, left_out=left_out)]
+        own = (_own_sketch(count_tokens, task, one, evidence) for one in chosen)
+        return [TaskSet(task, GeneratedExamples(own), left_out=left_out)]
     check_numbers(f"{task.name}: lengths", lengths, 1)
     pool = {paragraph.title: paragraph for one in questions for paragraph in one.paragraphs}
     filler = [replace(paragraph, gold=False, support=()) for paragraph in pool.values()]
     stretch = _Stretch(count_tokens, task, filler, seed)
-    examples = [stretch.example(one, n, evidence) for n in lengths for one in chosen]
-    return [TaskSet(task, examples, left_out=left_out)]
+    by_size = sorted(chosen, key=lambda one: sum(len(paragraph.text) for paragraph in one.paragraphs))
+    # What cannot be is refused before it is asked for: a length too short for the longest question, or one that
+    # the file does not fill for the shortest.
+    stretch.example(by_size[-1], min(lengths), evidence)
+    stretch.example(by_size[0], max(lengths), evidence)
+    sketches = (stretch.sketch(one, length, evidence) for length in lengths for one in chosen)
+    return [TaskSet(task, GeneratedExamples(sketches), left_out=left_out)]
 
 
 def lay_out(paragraphs: Sequence[Paragraph], evidence: Evidence) -> tuple[str, tuple[Span, ...]]:
@@ -191,6 +208,10 @@ def supported(row: Mapping[str, Any]) -> tuple[Paragraph, ...]:
         raise RowError("has no context")
     numbers = defaultdict(set)
     for title, number in facts:
+        if not isinstance(number, int):
+            raise RowError(
+                f"has {str(number)[:40]!r} among its supporting_facts where a sentence's number was expected"
+            )
         numbers[title].add(number)
     paragraphs = []
     for title, sentences in context:
@@ -227,6 +248,13 @@ def _evenly(questions: Sequence[Question], samples: int) -> list[Question]:
     return [one for one in questions if one.id in kept]
 
 
+def _own_sketch(count_tokens: CountTokens, task: Task, question: Question, evidence: Evidence) -> Sketch:
+    """The question with its own paragraphs; only their tokens are counted late."""
+    document = digest(lay_out(question.paragraphs, evidence)[0])
+    outline = Outline(question.id, question.kind, question.answers, document)
+    return Sketch(outline, partial(_example, count_tokens, task, question, question.paragraphs, evidence))
+
+
 def _example(
     count_tokens: CountTokens,
     task: Task,
@@ -239,7 +267,7 @@ def _example(
     golden = sum(paragraph.gold for paragraph in paragraphs)
     counts = {"paragraphs": len(paragraphs), "gold_paragraphs": golden}
     return Example(
-        id=question.id if length is None else f"{question.id}-{length}",
+        id=question.id if length is None else _long_id(question, length),
         context=context,
         question=question.text,
         answers=question.answers,
@@ -247,9 +275,17 @@ def _example(
         bucket=question.kind if length is None else str(length),
         evidence=spans,
         # The lengths of one question share its paragraphs.
-        cluster="" if length is None else digest(task.name, question.id),
+        cluster="" if length is None else _document(task, question),
         tags={"type": question.kind, **counts, **question.tags},
     )
+
+
+def _long_id(question: Question, length: int) -> str:
+    return f"{question.id}-{length}"
+
+
+def _document(task: Task, question: Question) -> str:
+    return digest(task.name, question.id)
 
 
 @dataclass
@@ -261,6 +297,12 @@ class _Stretch:
     filler: Sequence[Paragraph]
     seed: int
     costs: dict[str, int] = field(default_factory=dict)
+
+    def sketch(self, question: Question, length: int, evidence: Evidence) -> Sketch:
+        outline = Outline(
+            _long_id(question, length), str(length), question.answers, document=_document(self.task, question)
+        )
+        return Sketch(outline, partial(self.example, question, length, evidence))
 
     def example(self, question: Question, length: int, evidence: Evidence) -> Example:
         """The question's own paragraphs and as many others as fit, in one random order.

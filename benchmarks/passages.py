@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks import english
-from benchmarks.base import CountTokens, Example, Span, Task, TaskSet, stable_seed
+from benchmarks.base import CountTokens, Span, Task, TaskSet, stable_seed
+from benchmarks.generated import GeneratedExamples, Sketch
 
 DRAWS = 100  # fillers looked at before the one that fits best is taken
 ROUNDS = 6  # corrections of the estimate by the reader's own count
@@ -194,12 +195,11 @@ def is_hard(index: int) -> bool:
     return is_absent(index) and index * 3 // 10 % 3 == 0
 
 
-def task_sets(answerable: Task, absent: Task, examples: Sequence[tuple[int, Example]]) -> list[TaskSet]:
+def task_sets(answerable: Task, absent: Task, sketches: Sequence[tuple[int, Sketch]]) -> list[TaskSet]:
     """The examples (with their index) by task; those without an answer never enter the confirmatory mean."""
-    sets = [
-        TaskSet(answerable, [example for index, example in examples if not is_absent(index)]),
-        TaskSet(absent, [example for index, example in examples if is_absent(index)], confirmatory=False),
-    ]
+    answered = GeneratedExamples(sketch for index, sketch in sketches if not is_absent(index))
+    others = GeneratedExamples(sketch for index, sketch in sketches if is_absent(index))
+    sets = [TaskSet(answerable, answered), TaskSet(absent, others, confirmatory=False)]
     return [task_set for task_set in sets if task_set.examples]
 
 

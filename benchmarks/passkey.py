@@ -14,12 +14,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal, get_args
 
-from benchmarks.base import CountTokens, Example, Task, TaskSet, stable_seed
+from benchmarks.base import CountTokens, Example, Outline, Task, TaskSet, stable_seed
+from benchmarks.generated import GeneratedExamples, Sketch
 from benchmarks.haystack import (
     NOISE,
     haystack_revision,
@@ -88,8 +89,11 @@ def passkey(
             "(the paper takes the test split of WikiText-2)"
         )
     passkeys = _Passkeys(count_tokens, task, sentences, variant, seed, haystack is not None)
+    for depth in depths:  # a length that is too short is refused before it is asked for
+        passkeys.example(min(lengths), depth, 0)
     cells = [(length, depth) for length in lengths for depth in depths]
-    return [TaskSet(task, [passkeys.example(*cell, index) for cell in cells for index in range(samples)])]
+    sketches = (passkeys.sketch(*cell, index) for cell in cells for index in range(samples))
+    return [TaskSet(task, GeneratedExamples(sketches))]
 
 
 @dataclass(frozen=True)
@@ -122,9 +126,22 @@ class _Passkeys:
         """The original's key has a line of its own, DeciMamba's stands among the sentences."""
         return "\n" if self.variant == "mohtashami" else " "
 
-    def example(self, length: int, depth: int, index: int) -> Example:
+    def sketch(self, length: int, depth: int, index: int) -> Sketch:
+        name = self._name(length, depth, index)
+        key, _ = self._draw(length, depth, index)
+        outline = Outline(name, str(length), (key,), document=name)
+        return Sketch(outline, partial(self.example, length, depth, index))
+
+    def _name(self, length: int, depth: int, index: int) -> str:
+        return f"{self.task.name}-{length}-d{depth}-s{self.seed}-{index:03d}"
+
+    def _draw(self, length: int, depth: int, index: int) -> tuple[str, random.Random]:
+        """The key, and the source of everything that is drawn after it."""
         rng = random.Random(stable_seed(self.task.name, self.seed, length, depth, index))
-        key = str(rng.randint(10_000, 99_999))
+        return str(rng.randint(10_000, 99_999)), rng
+
+    def example(self, length: int, depth: int, index: int) -> Example:
+        key, rng = self._draw(length, depth, index)
         needle = NEEDLE.format(key=key)
         start = rng.randrange(len(self.sentences)) if self.shifts else 0
 
@@ -150,7 +167,7 @@ class _Passkeys:
             number -= 1
         before = self.task.wrap(QUESTION)[0] + context[: span[0]]
         return Example(
-            id=f"{self.task.name}-{length}-d{depth}-s{self.seed}-{index:03d}",
+            id=self._name(length, depth, index),
             context=context,
             question=QUESTION,
             answers=(key,),

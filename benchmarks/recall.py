@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmarks import english
-from benchmarks.base import CountTokens, Example, Span, Task, TaskSet, stable_seed
+from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, stable_seed
+from benchmarks.generated import Sketch
 from benchmarks.passages import (
     Draft,
     Ruler,
@@ -62,8 +63,8 @@ def recall(
         raise ValueError(
             f"recall: {max(facts)} facts do not fit in {length} tokens: for this reader {most} do"
         )
-    examples = [(index, _example(ruler, seed, length, n, index)) for n in facts for index in range(samples)]
-    return task_sets(RECALL, RECALL_ABSENT, examples)
+    sketches = [(index, _sketch(ruler, seed, length, n, index)) for n in facts for index in range(samples)]
+    return task_sets(RECALL, RECALL_ABSENT, sketches)
 
 
 @dataclass(frozen=True)
@@ -128,12 +129,19 @@ def _draft(source: int, length: int, n: int, index: int, shift: int) -> tuple[Dr
     return Draft(question, sentences, people, length, stable_seed("filler", source)), asked
 
 
-def _example(ruler: Ruler, seed: int, length: int, n: int, index: int) -> Example:
+def _sketch(ruler: Ruler, seed: int, length: int, n: int, index: int) -> Sketch:
     source = stable_seed("recall", seed, length, n, index)
     task = RECALL_ABSENT if is_absent(index) else RECALL
     drafts = (_draft(source, length, n, index, shift) for shift in SHIFTS)
     fitting = (pair for pair in drafts if ruler.fillable(room_for_filler(ruler, task, pair[0])))
     draft, asked = next(fitting, None) or _draft(source, length, n, index, 0)
+    name = f"recall-{length}-f{n}-s{seed}-{index:03d}"
+    outline = Outline(name, str(n), (asked.value,), document=name)
+    return Sketch(outline, partial(_example, ruler, draft, asked, index, outline))
+
+
+def _example(ruler: Ruler, draft: Draft, asked: Fact, index: int, outline: Outline) -> Example:
+    task, n = (RECALL_ABSENT if is_absent(index) else RECALL), len(draft.facts)
     passage = assemble(ruler, task, draft, partial(shuffle, draft.facts))
     tags: dict[str, str | int | float] = {
         "facts": n,
@@ -148,12 +156,12 @@ def _example(ruler: Ruler, seed: int, length: int, n: int, index: int) -> Exampl
     else:
         tags["hard"] = int(is_hard(index))
     return Example(
-        id=f"recall-{length}-f{n}-s{seed}-{index:03d}",
+        id=outline.id,
         context=passage.context,
         question=draft.question,
-        answers=(asked.value,),
+        answers=outline.answers,
         length=passage.length,
-        bucket=str(n),
+        bucket=outline.bucket,
         choices=RELATIONS[asked.relation][2],
         evidence=evidence,
         tags=tags,

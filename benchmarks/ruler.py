@@ -14,13 +14,14 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from benchmarks.base import CountTokens, Example, Span, Task, TaskSet, stable_seed
+from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, stable_seed
+from benchmarks.generated import GeneratedExamples, Sketch
 from benchmarks.haystack import NOISE, haystack_revision, most_units, read_folder, repeat, split_sentences
 from benchmarks.passages import check_numbers
 from benchmarks.sources import DataError
@@ -96,7 +97,21 @@ def _check_tasks(tasks: Sequence[str], haystack: Path | None) -> None:
 
 
 def _task_set(niah: _Niah, lengths: Sequence[int], samples: int) -> TaskSet:
-    return TaskSet(niah.task, [example for n in lengths for example in niah.examples(n, samples)])
+    niah.units(min(lengths))  # a length that is too short is refused before it is asked for
+    sketches = (niah.sketch(length, index) for length in lengths for index in range(samples))
+    return TaskSet(niah.task, GeneratedExamples(sketches))
+
+
+class _Asked(NamedTuple):
+    """What one example hides and asks, and the source of everything that is drawn after it."""
+
+    pairs: list[tuple[str, str]]
+    keys: list[str]
+    rng: random.Random
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return tuple(value for asked in self.keys for key, value in self.pairs if key == asked)
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,7 @@ class _Niah:
     essays: str
     count_tokens: CountTokens
     seed: int
+    _units: dict[int, int] = field(default_factory=dict)
 
     @property
     def needles(self) -> Needles:
@@ -133,18 +149,32 @@ class _Niah:
             revision=f"1-{haystack_revision(self.essays)}" if self.in_essays else "1",
         )
 
-    def examples(self, length: int, samples: int) -> list[Example]:
-        budget = length - NEW_TOKENS
-        units = most_units(lambda n: self._draw(length, 0, n).length, budget)
+    def sketch(self, length: int, index: int) -> Sketch:
+        name = self._name(length, index)
+        outline = Outline(name, str(length), self._ask(length, index).answers, document=name)
+        return Sketch(outline, partial(self._fit, length, index))
+
+    def _name(self, length: int, index: int) -> str:
+        return f"{self.name}-{length}-s{self.seed}-{index:03d}"
+
+    def units(self, length: int) -> int:
+        """Of a length's first example. ValueError where not even the fewest fit."""
+        if length not in self._units:
+            self._units[length] = self._most_units(length)
+        return self._units[length]
+
+    def _most_units(self, length: int) -> int:
+        units = most_units(lambda n: self._draw(length, 0, n).length, length - NEW_TOKENS)
         if units < self._fewest:
             least = self._draw(length, 0, self._fewest).length + NEW_TOKENS
             raise ValueError(
                 f"ruler: lengths={length} is too short for {self.name}: for this reader it takes {least} tokens"
             )
-        return [self._fit(length, index, units) for index in range(samples)]
+        return units
 
-    def _fit(self, length: int, index: int, units: int) -> Example:
+    def _fit(self, length: int, index: int) -> Example:
         """Example `index`, with as many units as the first one, or fewer where its values take more tokens."""
+        units = self.units(length)
         while True:
             example = self._draw(length, index, units)
             over = example.length - (length - NEW_TOKENS)
@@ -158,16 +188,22 @@ class _Niah:
         """Every needle among repeated sentences has a place of its own."""
         return 0 if self.in_essays else self.needles.keys * self.needles.values
 
-    def _draw(self, length: int, index: int, units: int) -> Example:
-        units = max(units, self._fewest)
+    def _ask(self, length: int, index: int) -> _Asked:
         setting = self.needles
         rng = random.Random(stable_seed("ruler", self.name, self.seed, length, index))
         keys = _distinct(rng, setting.key, setting.keys)
         values = _distinct(rng, setting.value, setting.keys * setting.values)
         pairs = [(keys[i // setting.values], value) for i, value in enumerate(values)]
-        asked = rng.sample(keys, setting.queries)
-        sentences = {self._sentence(*pair): pair[0] in asked for pair in pairs}
-        context, spans = self._hide(list(sentences), units, rng, {*keys, *values})
+        return _Asked(pairs, rng.sample(keys, setting.queries), rng)
+
+    def _draw(self, length: int, index: int, units: int) -> Example:
+        units = max(units, self._fewest)
+        setting = self.needles
+        hidden = self._ask(length, index)
+        asked = hidden.keys
+        sentences = {self._sentence(*pair): pair[0] in asked for pair in hidden.pairs}
+        taken = {text for pair in hidden.pairs for text in pair}
+        context, spans = self._hide(list(sentences), units, hidden.rng, taken)
         kind = setting.value if setting.asked > 1 else setting.value[:-1]
         verb, which = ("are", "What are all") if setting.asked > 1 else ("is", "What is")
         query = f"{', '.join(asked[:-1])}, and {asked[-1]}" if len(asked) > 1 else asked[0]
@@ -175,10 +211,10 @@ class _Niah:
         question = f"{which} {subject}?"
         slots = {"cue": f" T{subject[1:]} {verb}"}
         return Example(
-            id=f"{self.name}-{length}-s{self.seed}-{index:03d}",
+            id=self._name(length, index),
             context=context,
             question=question,
-            answers=tuple(value for key in asked for one, value in pairs if one == key),
+            answers=hidden.answers,
             length=self.count_tokens(replace(self.task, slots=slots).prompt(context, question)),
             bucket=str(length),
             evidence=tuple(sorted(spans[text] for text, wanted in sentences.items() if wanted)),

@@ -51,7 +51,9 @@ class Source:
                 return
             with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as inner:
                 yield inner  # type: ignore[misc]
-        except (OSError, zipfile.BadZipFile, zlib.error, KeyError, EOFError) as problem:
+        except OSError as problem:
+            raise DataError(f"cannot read {self.name}: {problem.strerror or problem}") from problem
+        except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as problem:
             raise DataError(f"cannot read {self.name}: {problem}; fetch the file again") from problem
 
 
@@ -108,9 +110,10 @@ class HubRows:
         return ((f"{self.name} row {number}", row) for number, row in enumerate(self.rows, start=1))
 
 
-def hub_rows(repository: str, config: str | None, split: str, revision: str | None = None) -> HubRows:
+def hub_rows(repository: str, config: str | None, split: str) -> HubRows:
     """A hub data set of parquet or JSON files, or a folder laid out like one.
 
+    Its revision is ``REPOSITORY@COMMIT``, the commit that was fetched, now or when it was put into the cache.
     `DataError` without a network, without such a configuration, or without the package datasets."""
     try:
         import datasets
@@ -120,7 +123,7 @@ def hub_rows(repository: str, config: str | None, split: str, revision: str | No
         ) from problem
 
     def load() -> Any:
-        return datasets.load_dataset(repository, config, split=split, revision=revision)
+        return datasets.load_dataset(repository, config, split=split)
 
     try:
         with _offline():
@@ -132,7 +135,7 @@ def hub_rows(repository: str, config: str | None, split: str, revision: str | No
         except Exception as problem:
             raise _unreachable(f"{config or 'the data'} of {repository}", problem) from problem
     # datasets prepares a data set in a folder that is named after the commit (or the content) it was made from
-    commit = Path(rows.cache_files[0]["filename"]).parent.name if rows.cache_files else revision or "main"
+    commit = Path(rows.cache_files[0]["filename"]).parent.name if rows.cache_files else "main"
     return HubRows(f"{repository}/{config or split}", f"{repository}@{commit}", rows)
 
 
@@ -153,12 +156,21 @@ def read_rows(source: Source, bad: list[str]) -> Iterator[tuple[str, dict[str, A
 
 
 def parse_row(text: bytes) -> dict[str, Any] | None:
-    """A JSON object, None for anything else."""
+    """A JSON object of whole characters, None for anything else."""
     try:
-        row = json.loads(text)
+        row = json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) else None
+    return row if isinstance(row, dict) and (b"\\u" not in text or encodable(row)) else None
+
+
+def encodable(row: Mapping[str, Any]) -> bool:
+    """Whether every text of a row can be encoded: JSON can hold half a character, which no tokenizer reads."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def texts(value: object) -> tuple[str, ...] | None:
@@ -204,16 +216,20 @@ def _greet_hub() -> None:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """The package datasets reads its cache and asks nobody."""
+    """The package datasets reads its cache, asks nobody, and does not warn that it did."""
     from datasets import config
+    from datasets.utils import logging
     from huggingface_hub import constants
 
     before = config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    verbosity = logging.get_verbosity()
     config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    logging.set_verbosity_error()
     try:
         yield
     finally:
         config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+        logging.set_verbosity(verbosity)
 
 
 def _unreachable(what: str, problem: Exception) -> DataError:

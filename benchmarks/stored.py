@@ -53,7 +53,7 @@ class StoredExamples(Sequence[Example]):
                 continue
             seen[example.id] += 1
             name = example.id if seen[example.id] == 1 else f"{example.id}-{seen[example.id]}"
-            self.outlines.append(Outline(name, example.bucket, example.answers))
+            self.outlines.append(Outline(name, example.bucket, example.answers, example.cluster))
             self._stretches.append(stretch)
 
     def __len__(self) -> int:

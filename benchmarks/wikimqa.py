@@ -1,9 +1,9 @@
 """2WikiMultihopQA (arXiv:2011.01060): questions composed from Wikidata, ten paragraphs each.
 
 Reads ``DATA_DIR/multihop/2wikimqa.jsonl`` (or ``.json``, as released); beside it ``id_aliases.json``, the
-release's other spellings of the answers, if it is there. The hub has community copies only, so nothing is
-downloaded. The bucket is the type. Redistributed files hold rows without their paragraphs: they are left out
-and reported. Apache-2.0. Exercised by ``python run_compare.py --benchmark 2wikimqa --data-dir DIR``.
+release's other spellings of the answers (aliases and demonyms), if it is there. The hub has community copies
+only, so nothing is downloaded. The bucket is the type. Redistributed files hold rows without their paragraphs:
+they are left out and reported. Apache-2.0. Exercised by ``python run_compare.py --benchmark 2wikimqa --data-dir DIR``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def wikimqa(
 
 
 def parse(row: dict[str, Any], aliases: Mapping[str, tuple[str, ...]]) -> Question:
-    """One row, as released; every alias of its `answer_id` is an answer."""
+    """One row, as released; every alias and demonym of its `answer_id` is an answer."""
     paragraphs = supported(row)
     answer = need_text(row, "answer")
     others = aliases.get(str(row.get("answer_id")), ())
@@ -78,9 +78,9 @@ def _aliases(path: Path, bad: list[str]) -> tuple[dict[str, tuple[str, ...]], st
     source = local_file(path)
     found: dict[str, tuple[str, ...]] = {}
     for place, row in read_rows(source, bad):
-        spellings = texts(row.get("aliases"))
-        if spellings is None or not isinstance(row.get("Q_id"), str):
-            bad.append(f"{place}: has no Q_id with a list of aliases")
+        aliases, demonyms = texts(row.get("aliases")), texts(row.get("demonyms", []))
+        if aliases is None or demonyms is None or not isinstance(row.get("Q_id"), str):
+            bad.append(f"{place}: has no Q_id with lists of aliases and demonyms")
         else:
-            found[row["Q_id"]] = spellings
+            found[row["Q_id"]] = aliases + demonyms
     return found, f"+aliases-{digest(source.revision)}"

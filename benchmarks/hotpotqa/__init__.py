@@ -1,7 +1,7 @@
 """HotpotQA (arXiv:1809.09600), distractor setting: two paragraphs among ten hold the answer.
 
-Reads ``DATA_DIR/multihop/hotpotqa.jsonl`` (or ``.json``, as released), else the hub's ``hotpotqa/hotpot_qa``.
-The bucket is the type, bridge or comparison. CC BY-SA 4.0. Exercised by
+Reads ``DATA_DIR/multihop/hotpotqa.jsonl`` (or ``.json``, as released), else the hub's ``hotpotqa/hotpot_qa``,
+whose commit is recorded: no pin is published. The bucket is the type, bridge or comparison. CC BY-SA 4.0. Exercised by
 ``python run_compare.py --benchmark "hotpotqa:lengths=8k;16k,samples=100" --data-dir DIR``; what others
 predicted is scored by ``python -m benchmarks.hotpotqa score --gold FILE --predictions FILE``.
 """
@@ -23,7 +23,7 @@ from benchmarks.paragraphs import (
     source_rows,
     supported,
 )
-from benchmarks.sources import hub_rows
+from benchmarks.sources import HubRows, hub_rows
 
 HUB = "hotpotqa/hotpot_qa"
 
@@ -41,10 +41,10 @@ def hotpotqa(
     whole prompt) their long versions. `evidence` is the supporting paragraphs, or the supporting sentences.
     """
     bad: list[str] = []
-    source = local_source(data_dir, "hotpotqa")
-    rows = source_rows(source, bad) if source else hub_rows(HUB, "distractor", "validation")
+    source = local_source(data_dir, "hotpotqa") or hub_rows(HUB, "distractor", "validation")
+    rows = source if isinstance(source, HubRows) else source_rows(source, bad)
     questions = read_questions(rows, parse, bad)
-    task = paragraph_task("hotpotqa", "hotpotqa_f1", source.revision if source else HUB)
+    task = paragraph_task("hotpotqa", "hotpotqa_f1", source.revision)
     return paragraph_sets(
         count_tokens, task, questions, bad, seed=seed, lengths=lengths, samples=samples, evidence=evidence
     )

@@ -134,5 +134,7 @@ def _json(path: Path) -> Any:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise DataError(f"cannot read {path}: {problem.strerror or problem}") from problem
     except UnicodeDecodeError as problem:
         raise DataError(f"{path}: byte {problem.start} is not UTF-8: save the file as UTF-8") from problem

@@ -22,7 +22,7 @@ TEMPLATES: Mapping[str, str] = json.loads(
 OPTION_TASKS = ("longbook_choice_eng", "code_debug")
 LETTERS = "ABCD"
 CALL = re.compile(r"(func_[0-9]+)\(-?[0-9]+\)")
-NUMBER_ASKED = re.compile(r"The \w+ number")
+NUMBER_ASKED = re.compile(r"(The .+) of")
 
 
 class TaskRow(NamedTuple):
@@ -86,8 +86,8 @@ def slots(name: str, row: Mapping[str, Any]) -> dict[str, str]:
     if name == "math_find":
         number = NUMBER_ASKED.search(asked)
         if number is None:
-            raise ValueError(f"math_find's input names no number: expected The ... number in {asked[:40]!r}")
-        return {"prefix": f"What is {number[0].lower()} in the following list?"}
+            raise ValueError(f"math_find's input names no number: expected The ... of in {asked[:40]!r}")
+        return {"prefix": f"What is {number[1].lower()} in the following list?"}
     return {}
 
 

@@ -56,7 +56,7 @@ def longbench(
     `mirror` is a hub data set with one configuration a task (such as Xnhyacinth/LongBench); `reader` picks
     among the wordings that OPRM has for some. ValueError for an unknown task, `DataError` for data that are
     missing."""
-    names = _known("longbench", tasks, _worded(TASKS, profile))
+    names = _known("longbench", tasks, TASKS, profile)
     for name, rows in _find_rows("longbench", names, data_dir, mirror, all_of=bool(tasks)).items():
         yield _task_set(_task(name, profile, reader, code_similarity), TASKS[name].category, rows)
 
@@ -73,7 +73,7 @@ def longbench_e(
 ) -> Iterator[TaskSet]:
     """The length-balanced set, its tasks called ``<task>_e``, in buckets by stored length: below 4,000 words,
     below 8,000, and the rest. Options as in `longbench`."""
-    names = [f"{name}_e" for name in _known("longbench_e", tasks, E_TASKS)]
+    names = [f"{name}_e" for name in _known("longbench_e", tasks, E_TASKS, profile)]
     for name, rows in _find_rows("longbench_e", names, data_dir, mirror, all_of=bool(tasks)).items():
         category = TASKS[name.removesuffix("_e")].category
         task = _task(name, profile, reader, code_similarity)
@@ -106,18 +106,16 @@ def _task(name: str, profile: Profile, reader: str, code_similarity: CodeSimilar
     return replace(templates.task(plain, code_similarity=code_similarity), name=name)
 
 
-def _worded(names: Iterable[str], profile: Profile) -> tuple[str, ...]:
-    """The tasks that a profile has words for: OPRM's paper has none for the Chinese ones."""
-    return tuple(name for name in names if profile == "fair" or TASKS[name].language == "en")
-
-
-def _known(benchmark: str, asked: Sequence[str], known: Sequence[str]) -> list[str]:
+def _known(benchmark: str, asked: Sequence[str], names: Iterable[str], profile: Profile) -> list[str]:
+    """The tasks asked for, or all that the profile has words for: OPRM's paper has none for the Chinese ones."""
+    known = [name for name in names if profile == "fair" or TASKS[name].language == "en"]
     for name in asked:
         if name not in known:
             near = get_close_matches(name.removesuffix("_e"), known, n=1, cutoff=0.5)
             guess = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(f"{benchmark} has no task {name!r}: {guess}expected {', '.join(known)}")
-    return [name for name in known if name in asked] if asked else list(known)
+            where = benchmark if profile == "fair" else f"{benchmark} with profile={profile}"
+            raise ValueError(f"{where} has no task {name!r}: {guess}expected {', '.join(known)}")
+    return [name for name in known if name in asked] if asked else known
 
 
 def _find_rows(
@@ -211,6 +209,8 @@ def make_example(
         return f"all_classes is {type(classes).__name__}, expected a list of strings or null"
     if task.asks and not question.strip():
         return "it has no input"
+    if task.metric == "classification" and not choices:
+        return "it has no all_classes"
     return Example(
         id=text(fields, "_id") or f"{task.name}-{place.rpartition(':')[2].rpartition(' ')[2]}",
         context=context,

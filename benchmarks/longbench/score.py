@@ -37,7 +37,7 @@ def score_folder(
     """What the program prints, and a line for everything that was wrong: rows left out by file and line,
     empty predictions (they score 0, as they do officially), files that are no task's.
 
-    Averages are over the printed task scores. ValueError where the folder holds no task's predictions;
+    Averages are over the printed task scores. ValueError where the folder holds no prediction of a task;
     `MissingPackage` where a task needs one."""
     notes: list[str] = []
     files = {path.stem: path for path in sorted(folder.glob("*.jsonl"))}
@@ -56,6 +56,8 @@ def score_folder(
     scored = {
         name: score_task(name, files[name], notes, e=e, code_similarity=code_similarity) for name in there
     }
+    if not any(scored.values()):
+        raise ValueError(f"{folder} holds no row that can be scored; {notes[0]}")
     average_of: Callable[[Mapping[str, Any], Averages], Any] = _bucket_average if e else _average
     tasks = {name: (bucket_scores if e else task_score)(rows) for name, rows in scored.items()}
     return {

@@ -39,6 +39,7 @@ from benchmarks.qa_metrics import MissingPackage
         ("code_run", "The return value is: -12.", ("-12",), 1.0),
         ("code_run", "12 or so", ("12",), 0.0),
         ("code_run", "", ("12",), 0.0),
+        ("code_run", "It is 05", ("5",), 1.0),
         ("math_find", "number 12", ("12",), 1.0),
         ("math_find", "3.5!", ("3.5",), 1.0),
         ("math_find", "3.14", ("3",), 0.0),

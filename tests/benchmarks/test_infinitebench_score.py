@@ -110,7 +110,8 @@ def test_every_wording_is_filled_and_scored(name):
 
 def test_rows_give_their_slots_and_answers():
     assert slots("code_run", ROW) == {"func": "func_3", "func_call": "func_3(-7)"}
-    assert slots("math_find", ROW) == {"prefix": "What is the largest number in the following list?"}
+    largest = {"input": "Only a number. The largest number of the list is: "}
+    assert slots("math_find", largest) == {"prefix": "What is the largest number in the following list?"}
     assert answers("code_debug", ROW) == ("y", "C")
     assert answers("math_calc", {"answer": [1, 2]}) == ("1", "2")
     for name, row in (("code_debug", {"options": ["w"]}), ("code_run", {}), ("math_find", {})):

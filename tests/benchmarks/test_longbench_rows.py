@@ -68,7 +68,7 @@ def test_the_e_set_is_in_buckets_of_the_stored_length(tmp_path):
 def test_bad_rows_are_left_out_with_file_and_line_and_the_others_kept(tmp_path):
     path = write(
         tmp_path / "longbench/trec.jsonl",
-        ROW,
+        ROW | {"all_classes": ["Alden"]},
         ROW | {"context": " \n"},
         '{"input": "torn\n',
         ROW | {"answers": "Alden"},
@@ -77,6 +77,9 @@ def test_bad_rows_are_left_out_with_file_and_line_and_the_others_kept(tmp_path):
         ROW | {"input": ""},
         ROW | {"all_classes": "Alden"},
         ROW | {"all_classes": ["Alden", "Bertha"]},
+        ROW | {"length": True},
+        ROW,
+        ROW | {"context": "half a character: \ud83d"},
     )
     [one] = load(longbench, tmp_path)
     assert [example.id for example in one.examples] == ["x", "x-2"]
@@ -89,6 +92,9 @@ def test_bad_rows_are_left_out_with_file_and_line_and_the_others_kept(tmp_path):
         f"{path}:6: length is 'long', expected a whole number",
         f"{path}:7: it has no input",
         f"{path}:8: all_classes is str, expected a list of strings or null",
+        f"{path}:10: length is True, expected a whole number",
+        f"{path}:11: it has no all_classes",
+        f"{path}:12: not a whole JSON object",
     ]
 
 
@@ -104,6 +110,10 @@ def test_a_task_that_was_named_must_be_there(tmp_path):
         load(longbench, tmp_path, tasks=("hotpotqa", "qasper"))
     with pytest.raises(ValueError, match="no task 'hotpot': did you mean hotpotqa"):
         load(longbench, tmp_path, tasks=("hotpot",))
+    with pytest.raises(
+        ValueError, match=r"^longbench with profile=paper has no task 'lsht': expected narrativeqa"
+    ):
+        list(longbench(len, tasks=("lsht",), profile="paper"))
     with pytest.raises(ValueError, match="longbench_e has no task 'musique'"):
         load(longbench_e, tmp_path, tasks=("musique",))
 
@@ -173,6 +183,7 @@ def v2_row(number, **changes):
 
 def test_version_two_is_read_row_by_row_in_its_own_buckets(tmp_path):
     rows = [v2_row(0), v2_row(1, length="short"), v2_row(2, answer="E"), v2_row(3, context="")]
+    rows.append(v2_row(4, length="tiny"))
     path = tmp_path / "longbench_v2/data.json"
     path.parent.mkdir()
     path.write_text(json.dumps(rows, indent=1))
@@ -181,6 +192,7 @@ def test_version_two_is_read_row_by_row_in_its_own_buckets(tmp_path):
     assert one.left_out == [
         f"{path}: row 3: answer is 'E', expected A, B, C or D",
         f"{path}: row 4: it has no context",
+        f"{path}: row 5: length is 'tiny', expected short, medium or long",
     ]
     example = one.examples[0]
     prompt = one.task.about(example).prompt(example.context, example.question)
@@ -189,6 +201,58 @@ def test_version_two_is_read_row_by_row_in_its_own_buckets(tmp_path):
     assert one.task.score("The correct answer is (B)", example) == 1.0
     assert one.task.score("", example) == 0.0
     assert example.tags["difficulty"] == "hard"
+
+
+def test_version_two_s_texts_lose_the_blanks_at_their_ends_as_officially(tmp_path):
+    row = v2_row(0, context="\n a text \n", question=" Which? ", choice_A=" one\n")
+    path = tmp_path / "longbench_v2/data.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps([row]))
+    [one] = load(longbench_v2, tmp_path)
+    [example] = one.examples
+    prompt = one.task.about(example).prompt(example.context, example.question)
+    assert (
+        "<text>\na text\n</text>\n\nWhat is the correct answer to this question: Which?\nChoices:\n(A) one\n(B)"
+        in prompt
+    )
+    assert example.length == 2
+
+
+def test_version_two_s_chain_of_thought_is_a_task_of_two_turns(tmp_path):
+    path = tmp_path / "longbench_v2/data.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps([v2_row(0)]))
+    [plain], [one] = load(longbench_v2, tmp_path), load(longbench_v2, tmp_path, cot=True)
+    assert (plain.task.name, plain.task.second) == ("longbench_v2", None)
+    assert (one.task.name, one.task.max_new_tokens, one.task.second.max_new_tokens) == (
+        "longbench_v2_cot",
+        1024,
+        128,
+    )
+    [example] = one.examples
+    first = one.task.about(example).prompt(example.context, example.question)
+    second = one.task.second.about(example).prompt("Since $Q$ ...", example.question)
+    assert "<text>\na {question} text\n</text>" in first
+    assert first.endswith("(D) option D\n\nLet\u2019s think step by step:")
+    assert "omitted here.\n\nWhat is the correct answer to this question: Which?\n" in second
+    assert (
+        "(D) option D\n\nLet\u2019s think step by step: Since $Q$ ...\n\nBased on the above, what is"
+        in second
+    )
+    assert not set("{}$") & set(second.replace("$Q$", ""))
+
+
+def test_the_number_that_math_find_asks_for_may_have_several_words(tmp_path):
+    row = {"id": 1, "context": "[1, 2]", "answer": [2], "options": []}
+    asked = ("The second largest number of the list is: ", "The median of the list is: ", "Which?")
+    path = write(tmp_path / "infinitebench/math_find.jsonl", *(row | {"input": text} for text in asked))
+    [one] = load(infinitebench, tmp_path)
+    prompts = [one.task.about(example).prompt(example.context, example.question) for example in one.examples]
+    assert prompts[0].startswith(
+        "What is the second largest number in the following list?\n\n[1, 2]\n\nThe second"
+    )
+    assert prompts[1].startswith("What is the median in the following list?\n\n[1, 2]")
+    assert [line.partition(": ")[0] for line in one.left_out] == [f"{path}:3"]
 
 
 def test_infinitebench_fills_the_slots_of_its_wordings(tmp_path):
@@ -210,7 +274,20 @@ def test_infinitebench_fills_the_slots_of_its_wordings(tmp_path):
     assert one.task.score("5", example) == 1.0
 
 
+def test_infinitebench_counts_chinese_in_characters_and_leaves_out_what_asks_nothing(tmp_path):
+    row = {"id": 1, "context": "红楼梦 一", "input": "谁？", "answer": ["谁"], "options": []}
+    path = write(tmp_path / "infinitebench/longbook_qa_chn.jsonl", row, row | {"input": " "})
+    write(tmp_path / "infinitebench/longbook_qa_eng.jsonl", row)
+    sets = {one.task.name: one for one in load(infinitebench, tmp_path)}
+    assert sets["longbook_qa_chn"].examples[0].length == 5
+    assert sets["longbook_qa_eng"].examples[0].length == 2
+    assert sets["longbook_qa_chn"].left_out == [f"{path}:2: it has no input"]
+
+
 def test_infinitebench_names_what_is_missing(tmp_path):
+    (tmp_path / "empty" / "infinitebench").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"needs passkey\.jsonl, which is not in"):
+        load(infinitebench, tmp_path / "empty")
     write(tmp_path / "infinitebench/passkey.jsonl", {})
     with pytest.raises(DataError, match=r"needs code_run\.jsonl, which is not in"):
         load(infinitebench, tmp_path, tasks=("code_run",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -144,16 +145,22 @@ def test_a_folder_that_is_not_there_and_a_file_without_rows_are_said(tmp_path, c
         == f"error: {tmp_path / 'none'} is no folder: name one of <task>.jsonl files\n"
     )
     (tmp_path / "samsum.jsonl").write_text("")
+    assert main(["score", str(tmp_path)]) == 2
+    assert re.match(
+        r"error: .* holds no row that can be scored; .*samsum.jsonl: the file holds no rows\n$",
+        capsys.readouterr().err,
+    )
+    write(tmp_path, "qasper", [row()])
     result, notes = score_folder(tmp_path)
-    assert result["tasks"] == {"samsum": None}
+    assert result["tasks"]["samsum"] is None
     assert notes == [f"{tmp_path / 'samsum.jsonl'}: the file holds no rows"]
 
 
 def test_a_length_that_is_no_number_is_in_no_bucket(tmp_path):
     text = '{"pred": "x", "answers": ["x"], "all_classes": null, "length": NaN}\n'
-    (tmp_path / "qasper.jsonl").write_text(text)
+    (tmp_path / "qasper.jsonl").write_text(text + text.replace("NaN", "4000"))
     result, notes = score_folder(tmp_path, e=True)
-    assert result["n"] == {"qasper": 0}
+    assert result["n"] == {"qasper": 1}
     assert "qasper.jsonl:1: length" in notes[0]
 
 

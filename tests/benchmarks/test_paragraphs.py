@@ -14,7 +14,7 @@ from benchmarks.base import TaskSet
 from benchmarks.hotpotqa import hotpotqa
 from benchmarks.musique import musique
 from benchmarks.paragraphs import join_sentences, lay_out
-from benchmarks.sources import DataError
+from benchmarks.sources import DataError, HubRows
 from benchmarks.wikimqa import wikimqa
 
 SETS: dict[str, Callable[..., list[TaskSet]]] = {
@@ -88,7 +88,7 @@ def test_the_evidence_is_the_supporting_paragraphs_with_their_titles(tmp_path, w
 
 
 def test_sentences_can_be_the_evidence_instead(tmp_path, words):
-    row = hotpot_row(1, supporting_facts=[["River 1", 1], ["Town 1", 0], ["Town 1", 7]])
+    row = hotpot_row(1, supporting_facts=[["River 1", 1], ["Town 1", 0], ["Town 1", 7], ["Town 1", -1]])
     folder = write(tmp_path, "hotpotqa", [row])
     (example,) = hotpotqa(words, data_dir=folder, evidence="sentences")[0].examples
     assert marked(example) == ["Town 1 is old.", "River 1 has 1 boats."]
@@ -107,7 +107,16 @@ def test_the_hubs_dicts_of_lists_are_the_same_examples(tmp_path, words):
     one.mkdir(), two.mkdir()
     (released,) = hotpotqa(words, data_dir=write(one, "hotpotqa", [row]))
     (hub,) = hotpotqa(words, data_dir=write(two, "hotpotqa", [other]))
-    assert hub.examples == released.examples
+    assert list(hub.examples) == list(released.examples)
+
+
+def test_rows_of_the_hub_are_read_and_the_task_has_their_commit(monkeypatch, words):
+    rows = HubRows("hotpotqa/hotpot_qa/distractor", "hotpotqa/hotpot_qa@123", [hotpot_row(1), {"id": "bad"}])
+    monkeypatch.setattr("benchmarks.hotpotqa.hub_rows", lambda *asked: rows)
+    (task_set,) = hotpotqa(words)
+    assert task_set.task.revision == "hotpotqa/hotpot_qa@123"
+    assert [example.id for example in task_set.examples] == ["id1"]
+    assert list(task_set.left_out) == ["hotpotqa/hotpot_qa/distractor row 2: has no context"]
 
 
 @pytest.mark.parametrize("name", ["hotpotqa", "2wikimqa"])
@@ -117,7 +126,7 @@ def test_the_released_list_of_rows_reads_like_lines(tmp_path, words, name):
     rows = [hotpot_row(1), hotpot_row(2)]
     (lines,) = SETS[name](words, data_dir=write(one, name, rows))
     (listed,) = SETS[name](words, data_dir=write(two, name, rows, "json"))
-    assert listed.examples == lines.examples
+    assert list(listed.examples) == list(lines.examples)
 
 
 def test_musique_has_its_aliases_its_hops_and_its_supporting_paragraphs(tmp_path, words):
@@ -128,16 +137,21 @@ def test_musique_has_its_aliases_its_hops_and_its_supporting_paragraphs(tmp_path
     assert marked(example) == [f"Place 1-{i}\nPlace {i} of 1 is near." for i in (1, 3)]
 
 
-def test_2wiki_takes_the_aliases_of_the_answers_id(tmp_path, words):
+def test_2wiki_takes_the_aliases_and_demonyms_of_the_answers_id(tmp_path, words):
     folder = write(tmp_path, "2wikimqa", [hotpot_row(1, answer_id="Q1"), hotpot_row(2, answer_id="Q2")])
     (plain,) = wikimqa(words, data_dir=folder)
-    lines = [{"Q_id": "Q1", "aliases": ["one", "1"], "demonyms": ["a"]}, {"Q_id": "Q3", "aliases": "three"}]
+    lines = [
+        {"Q_id": "Q1", "aliases": ["one", "1"], "demonyms": ["first"]},
+        {"Q_id": "Q2", "aliases": ["uno"]},
+        {"Q_id": "Q3", "aliases": "three"},
+        {"Q_id": "Q3", "aliases": [], "demonyms": "third"},
+    ]
     text = "\n".join(map(json.dumps, lines))
     (folder / "multihop" / "id_aliases.json").write_text(text, encoding="utf-8")
     (task_set,) = wikimqa(words, data_dir=folder)
-    assert [example.answers for example in task_set.examples] == [("1", "one"), ("1",)]
+    assert [example.answers for example in task_set.examples] == [("1", "one", "first"), ("1", "uno")]
     assert [line.partition("id_aliases.json")[2] for line in task_set.left_out] == [
-        ":2: has no Q_id with a list of aliases"
+        f":{line}: has no Q_id with lists of aliases and demonyms" for line in (3, 4)
     ]
     assert task_set.task.revision != plain.task.revision
 
@@ -262,9 +276,11 @@ def test_fewer_samples_are_a_subset_even_over_the_types(long_folder, words):
     [
         (
             {"lengths": (100,)},
-            r"question id0 has \d+ tokens with its own paragraphs alone, more than lengths=100",
+            r"question id\d+ has \d+ tokens with its own paragraphs alone, more than lengths=100",
         ),
         ({"lengths": (90_000,)}, r"paragraphs do not fill lengths=90000 .*ask for shorter ones"),
+        ({"lengths": (1_000, 90_000)}, r"paragraphs do not fill lengths=90000 .*ask for shorter ones"),
+        ({"lengths": (100, 1_000)}, "tokens with its own paragraphs alone, more than lengths=100"),
         ({"lengths": (800, 800)}, "names a number twice"),
         ({"samples": 0}, "samples=0 is not possible"),
     ],

@@ -56,6 +56,20 @@ def test_prompt_and_new_tokens_fill_the_length_and_never_exceed_it(any_counter, 
             assert int(example.bucket) - 128 - used <= 4 * max(unit, 12) + 40
 
 
+def test_the_size_of_a_length_s_haystack_is_searched_once(words):
+    counted = 0
+
+    def count(text):
+        nonlocal counted
+        counted += 1
+        return words(text)
+
+    (task_set,) = ruler(count, tasks=("niah_single_1",), lengths=(1500,), samples=9)
+    searched = counted
+    assert len(list(task_set.examples)) == 9
+    assert counted - searched <= 9 * 4
+
+
 @pytest.mark.parametrize("name", list(TASKS))
 def test_every_asked_value_is_in_the_context_exactly_once_in_its_needle(words, essays, name):
     setting = TASKS[name]

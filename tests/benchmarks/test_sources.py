@@ -9,7 +9,17 @@ import zipfile
 import pytest
 
 from benchmarks import sources
-from benchmarks.sources import DataError, distinct, hub_file, hub_rows, local_file, read_rows, zip_members
+from benchmarks.sources import (
+    DataError,
+    Source,
+    distinct,
+    hub_file,
+    hub_rows,
+    local_file,
+    parse_row,
+    read_rows,
+    zip_members,
+)
 
 LINES = b'{"a": 1}\n\n{"a": "\xc3\xa9"}\r\n[1]\n{"a": \n\xff\n{"a": 4}'
 
@@ -72,6 +82,16 @@ def test_a_missing_file_is_refused(tmp_path):
         local_file(tmp_path / "none.jsonl")
 
 
+def test_a_file_that_went_away_is_one_line_that_names_it(tmp_path):
+    path = tmp_path / "none.jsonl"
+    with pytest.raises(DataError, match=f"^cannot read {path}: No such file or directory$"):
+        rows(Source(path, "r"))
+
+
+def test_a_row_of_a_hundred_thousand_brackets_is_no_row():
+    assert parse_row(b'{"a": ' + b"[" * 100_000) is None
+
+
 def test_repeated_ids_are_told_apart():
     assert list(distinct(["a", "b", "a", "a"])) == ["a", "b", "a-2", "a-3"]
 
@@ -117,6 +137,34 @@ def test_a_folder_laid_out_as_a_hub_set_is_read_by_datasets(tmp_path, monkeypatc
     assert found.revision.startswith(f"{tmp_path}/set@")
     with pytest.raises(DataError, match="cannot fetch other of"):
         hub_rows(str(tmp_path / "set"), "other", "test")
+
+
+def test_a_cached_hub_set_is_known_by_the_commit_that_was_fetched(tmp_path, monkeypatch, cache):
+    datasets = pytest.importorskip("datasets")
+    writer = pytest.importorskip("datasets.arrow_writer")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    commit = "5" * 40
+    folder = tmp_path / "cache" / "owner___set" / "distractor" / "0.0.0" / commit
+    folder.mkdir(parents=True)
+    table = datasets.Dataset.from_list([{"question": "q"}])
+    with writer.ArrowWriter(path=str(folder / "set-validation.arrow"), features=table.features) as file:
+        file.write(table[0])
+        file.finalize()
+    split = {"name": "validation", "num_examples": 1, "num_bytes": 1, "dataset_name": "set"}
+    info = {"config_name": "distractor", "dataset_name": "set", "version": "0.0.0", "splits": [split]}
+    datasets.DatasetInfo(features=table.features, **info).write_to_directory(str(folder))
+    verbosity, during, load = datasets.logging.get_verbosity(), [], datasets.load_dataset
+
+    def watched(*asked, **options):
+        during.append((datasets.logging.get_verbosity(), datasets.config.HF_HUB_OFFLINE))
+        return load(*asked, **options)
+
+    monkeypatch.setattr(datasets, "load_dataset", watched)
+    found = hub_rows("owner/set", "distractor", "validation")
+    assert during == [(datasets.logging.ERROR, True)]  # it would warn that it asked nobody
+    assert datasets.logging.get_verbosity() == verbosity
+    assert found.revision == f"owner/set@{commit}"
+    assert list(found) == [("owner/set/distractor row 1", {"question": "q"})]
 
 
 def test_json_rows_need_not_be_ascii(tmp_path):

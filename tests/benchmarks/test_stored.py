@@ -50,6 +50,7 @@ def test_rows_are_read_again_from_either_kind_of_file(tmp_path):
         assert [example.context for example in examples[0:2]] == ["x\ny", "z"]
         assert [outline.id for outline in examples.outlines] == ["a", "a-2"]
         assert bad == [f"{tmp_path / path}{place}: it has no text"]
+        assert [outline.document for outline in examples.outlines] == [one.cluster for one in examples]
         assert examples[-1].context == "z"
         with pytest.raises(IndexError):
             examples[2]
@@ -73,6 +74,14 @@ def test_an_array_that_ends_early_keeps_its_whole_rows_and_says_so(tmp_path, cut
     examples, bad = stored(path, array=True)
     assert [example.id for example in examples] == ids
     assert bad == [f"{path}: the file ends early, after row {len(ids)}: not a whole JSON object"]
+
+
+def test_brackets_behind_the_quote_of_a_torn_text_are_no_rows(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('[{"id": "a", "text": "x"}, {"id": "b", "text": "torn }, {} ]')
+    examples, bad = stored(path, array=True)
+    assert [example.id for example in examples] == ["a"]
+    assert bad == [f"{path}: the file ends early, after row 1: not a whole JSON object"]
 
 
 @pytest.mark.parametrize("text", ["", "  ", '{"a": 1}', "x"])
