@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -112,11 +113,12 @@ class OPRM:
         chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
         read, ranking = self._candidates(chunks, question, task)
         cuts: list[bool] = []
+        before, after = task.wrap(question, clause=self._carries_clause)
 
         def rows() -> Iterator[Sequence[int]]:
             """Encoded as they are read: a long book's ids would take more than a small reader's states."""
             for i in read:
-                ids, cut = fit(self.engine, task, self._prompt(chunks[i].text, question, task))
+                ids, cut = fit(self.engine, task, before + chunks[i].text + after)
                 cuts.append(cut)
                 yield array("i", ids)  # a list takes nine times the memory while it waits for its batch
 
@@ -157,10 +159,11 @@ class OPRM:
         """One prompt around the last chunk's length of tokens."""
         size = self.engine.spec.chunk_size if self.chunk_size is None else self.chunk_size
         with self.engine.phase("split"):
-            places = cut_places(context, self.engine.offsets(context))
-        start = next(characters for tokens, characters in places.items() if tokens >= max(places) - size)
+            latest = deque(cut_places(context, self.engine.offsets(context)), maxlen=size + 1)
+        total, _ = latest[-1]
+        start = next(characters for tokens, characters in latest if tokens >= total - size)
         answer = generate(self.engine, task, context[start:], question, clause=self._carries_clause)
-        details = {"tokens": max(places), "kept": min(size, max(places)), "flags": ["last_tokens"]}
+        details = {"tokens": total, "kept": min(size, total), "flags": ["last_tokens"]}
         return replace(answer, spans=((start, len(context)),), details=details)
 
     def _candidates(
@@ -183,10 +186,7 @@ class OPRM:
         state: Prefill | None = None
         last = 1 - place.start  # the logits of a position are those of the token after it
         for positions, prefill in self.engine.prefill_batches(rows, last=last):
-            found = [
-                self._mark(read[position], prefill.rows[row], prefill.logits[row], place, len(read) > 1)
-                for row, position in enumerate(positions)
-            ]
+            found = self._marks([read[position] for position in positions], prefill, place, len(read) > 1)
             best = min(found)
             if self.top == 1 and (not marks or best < min(marks)):
                 state = self.engine.select(prefill, found.index(best))
@@ -194,15 +194,16 @@ class OPRM:
             del prefill  # or the batch's states would live on while the next batch is read
         return sorted(marks), state
 
-    def _mark(self, chunk: int, ids: Sequence[int], logits: Any, place: slice, choosing: bool) -> Mark:
-        """`logits` is [last, vocabulary], float32."""
-        filtered = choosing and int(logits[-1].argmax()) in self.no_answer_ids
-        bits = entropy(logits[-1])
-        if self.select == "entropy":
-            return Mark(filtered, bits, chunk, bits)
-        question = list(ids[place])
-        likelihoods = logits[: len(question)].log_softmax(-1)
-        return Mark(filtered, -float(likelihoods[list(range(len(question))), question].sum()), chunk, bits)
+    def _marks(self, chunks: Sequence[int], prefill: Prefill, place: slice, choosing: bool) -> list[Mark]:
+        """One for every row of a micro-batch."""
+        next_tokens = prefill.logits[:, -1]
+        firsts, bits = next_tokens.argmax(-1).tolist(), entropies(next_tokens)
+        filtered = [choosing and first in self.no_answer_ids for first in firsts]
+        costs = bits
+        if self.select == "query_likelihood":
+            rows = zip(prefill.rows, prefill.logits, strict=True)
+            costs = [-_likelihood(ids[place], logits) for ids, logits in rows]
+        return [Mark(*values) for values in zip(filtered, costs, chunks, bits, strict=True)]
 
     def _question_place(self, chunk: Chunk, question: str, task: Task) -> slice:
         """Where the question's tokens are in every row, counted from its end; no place if entropy selects.
@@ -242,10 +243,18 @@ class OPRM:
         return details
 
 
-def entropy(logits: Any) -> float:
-    """Entropy in bits of the softmax over `logits` [vocabulary]; a token of no probability adds nothing."""
+def entropies(logits: Any) -> list[float]:
+    """Entropy in bits of the softmax over each row of `logits` [rows, vocabulary]; a token of no probability
+    adds nothing."""
     log_p = logits.log_softmax(-1)
-    return float(-(log_p.exp() * log_p.clamp_min(-1e4)).sum()) / math.log(2)
+    nats = -(log_p.exp() * log_p.clamp_min(-1e4)).sum(-1)
+    return [value / math.log(2) for value in nats.tolist()]
+
+
+def _likelihood(ids: Sequence[int], logits: Any) -> float:
+    """Log-probability (nats) of the ids, one for each of the first positions of `logits` [last, vocabulary]."""
+    wanted = list(ids)
+    return float(logits[: len(wanted)].log_softmax(-1)[list(range(len(wanted))), wanted].sum())
 
 
 def _no_answer_ids(engine: Engine) -> frozenset[int]:

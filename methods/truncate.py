@@ -7,13 +7,13 @@ Exercised by ``--method truncate:keep=tail,budget=500``.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from collections import deque
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.base import PLAIN_QA, Task
 from methods.base import Answer, Clause, check_choice, generate
-from retrievers.chunking import Chunk, cut_places, join
+from retrievers.chunking import Chunk, Cut, cut_places, join
 
 if TYPE_CHECKING:
     from models.engine import Engine
@@ -49,13 +49,17 @@ class Truncate:
     def _pieces(self, context: str) -> tuple[list[Chunk], int]:
         """What is kept, and how many tokens the context has."""
         budget = self.engine.spec.chunk_size if self.budget is None else self.budget
-        places = cut_places(context, self.engine.offsets(context))
-        cuts, total = list(places), max(places)
+        head = {"ends": budget // 2, "head": budget, "tail": 0}[self.keep]
+        tail = budget - head
+        # A cut that would fall inside a character moves outwards, so that the budget is never exceeded.
+        first, latest = (0, 0), deque[Cut](maxlen=tail + 1)
+        for cut in cut_places(context, self.engine.offsets(context)):
+            first = cut if cut[0] <= head else first
+            latest.append(cut)
+        whole = latest[-1]
+        total, _ = whole
         if total <= budget:
             return [Chunk(0, len(context), context, total)], total
-        head = {"ends": budget // 2, "head": budget, "tail": 0}[self.keep]
-        # A cut that would fall inside a character moves outwards, so that the budget is never exceeded.
-        first = cuts[bisect_right(cuts, head) - 1]
-        last = cuts[bisect_left(cuts, total - (budget - head))]
-        kept = [(a, b) for a, b in ((0, first), (last, total)) if a < b]
-        return [Chunk(places[a], places[b], context, b - a) for a, b in kept], total
+        last = next(cut for cut in latest if cut[0] >= total - tail)
+        kept = [(a, b) for a, b in (((0, 0), first), (last, whole)) if a < b]
+        return [Chunk(a[1], b[1], context, b[0] - a[0]) for a, b in kept], total

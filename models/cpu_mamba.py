@@ -97,7 +97,7 @@ def ordinary(model: Any, cache: Any) -> bool:
     layers: Any = [] if cache is None else cache.layers
     if any(layer.record_past for layer in layers):
         return False
-    bypassed = [model.backbone, *model.backbone.layers.modules()]
+    bypassed = [model.backbone, model.backbone.embeddings, *model.backbone.layers.modules()]
     if any(module._forward_hooks or module._forward_pre_hooks for module in bypassed):
         return False
     if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in model.parameters()):

@@ -4,6 +4,7 @@
     python -m models.efficiency --random mamba-130m --methods full,oprm --lengths 2k,8k,32k --csv table.csv
     python -m models.efficiency --model tiny --lengths 2k,4k,8k,16k,32k,64k,128k --plot table.png
     python -m models.efficiency --random mamba-130m --methods full --lengths 512,2k --fallback 512 --new-tokens 1
+    python -m models.efficiency --config recipes/efficiency.toml --dry-run
 
 Every cell runs in a process of its own, so that no cell's peak hides another's: it loads the reader, reads a
 short prompt (which compiles the kernels), and answers one needle question whose plain prompt, wording
@@ -20,6 +21,7 @@ import inspect
 import os
 import statistics
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -34,6 +36,7 @@ from tqdm import tqdm
 from methods import find
 from models.efficiency_table import Measurement, add_to_csv, markdown, plot, start_csv
 from models.shapes import SHAPES, find_shape, write_random_reader
+from models.specs import reader_spec
 
 if TYPE_CHECKING:
     from benchmarks.base import Example, Task
@@ -53,6 +56,7 @@ class Reader:
     path: str
     device: str
     dtype: str
+    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,9 @@ def write_contexts(reader: Reader, lengths: Sequence[int]) -> dict[int, Context]
     """One needle question for each length, the needle in the middle."""
     from benchmarks.needle import needle
     from models.loading import load_tokenizer
-    from models.specs import reader_spec
+    from models.specs import at_revision, reader_spec
 
-    tokenizer = load_tokenizer(reader_spec(reader.path))
+    tokenizer = load_tokenizer(at_revision(reader_spec(reader.path), reader.revision))
 
     def count_tokens(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
@@ -134,7 +138,7 @@ def _measure(reader: Reader, cell: Cell, context: Context) -> Measurement:
 def _load(reader: Reader) -> Engine:
     from models.engine import Engine
 
-    return Engine.load(reader.path, device=reader.device, dtype=reader.dtype)
+    return Engine.load(reader.path, device=reader.device, dtype=reader.dtype, revision=reader.revision)
 
 
 def _load_fallback(reader: Reader) -> Engine:
@@ -143,16 +147,18 @@ def _load_fallback(reader: Reader) -> Engine:
     from transformers import AutoModelForCausalLM
 
     from models.engine import Engine
+    from models.kernel_choice import choose_by_device
     from models.loading import load_tokenizer
-    from models.specs import ReaderError, reader_spec
+    from models.specs import ReaderError, at_revision, reader_spec
 
     if reader.device != "cpu" and (reader.device != "auto" or is_available()):
         raise ReaderError(
             "--fallback compares on a CPU: add --device cpu (CUDA's kernels are transformers' own)"
         )
-    spec = reader_spec(reader.path)
+    spec = at_revision(reader_spec(reader.path), reader.revision)
     dtype: Any = "float32" if reader.dtype == "auto" else reader.dtype
     model = AutoModelForCausalLM.from_pretrained(spec.path, revision=spec.revision or "main", dtype=dtype)
+    choose_by_device(model)
     return Engine(model, load_tokenizer(spec), spec)
 
 
@@ -189,6 +195,9 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--model", default="tiny", help="a reader's name, hub id or folder (default: tiny)")
     which.add_argument("--random", metavar="SHAPE", help=f"random weights: {', '.join(SHAPES)}")
     made.add_argument(
+        "--revision", metavar="REV", help="commit, branch or tag of a hub id (default: the reader's)"
+    )
+    made.add_argument(
         "--methods", default="full,oprm", help="names, separated by commas (default: %(default)s)"
     )
     made.add_argument(
@@ -213,7 +222,44 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     made.add_argument("--csv", type=Path, metavar="FILE", help="written row by row")
     made.add_argument("--plot", type=Path, metavar="FILE", help="a picture (.png, .pdf)")
+    made.add_argument(
+        "--config", type=Path, metavar="FILE", help="a TOML file whose keys are the flags above; flags win"
+    )
+    made.add_argument("--dry-run", action="store_true", help="print the table's cells and stop")
     return made
+
+
+def settings_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """The flags, and for those not given what the file of ``--config`` says. ValueError for a file that cannot
+    be used."""
+    made = parser()
+    given = made.parse_args(arguments)
+    if given.config is None:
+        return given
+    said = {flag.partition("=")[0].removeprefix("--") for flag in arguments}
+    one_of = said & {"model", "random"}
+    flags = []
+    for name, value in _read_config(given.config, sorted(set(vars(given)) - {"config", "dry_run"})).items():
+        if not (one_of and name in ("model", "random")):
+            flags += [f"--{name}", str(value)]
+    return made.parse_args([*flags, *arguments])
+
+
+def _read_config(path: Path, names: Sequence[str]) -> dict[str, str | int]:
+    """The settings of a TOML file by the long flags' names, text and whole numbers."""
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ValueError(f"cannot read {path}: {problem.strerror}") from problem
+    except ValueError as problem:
+        raise ValueError(f"{path} is not TOML: {problem}") from problem
+    known = [name.replace("_", "-") for name in names]
+    for name, value in settings.items():
+        if name not in known:
+            raise ValueError(f"{path} has the unknown key {name!r}: expected some of {', '.join(known)}")
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError(f"{path} has {name} = {value!r}, expected text or a whole number")
+    return settings
 
 
 def cells_of(given: argparse.Namespace) -> list[Cell]:
@@ -223,6 +269,19 @@ def cells_of(given: argparse.Namespace) -> list[Cell]:
     return [
         Cell(*plan, given.chunk_size, given.new_tokens) for plan in sorted(plans, key=lambda plan: plan[1])
     ]
+
+
+def describe(given: argparse.Namespace, cells: Sequence[Cell]) -> str:
+    """What would be measured, as text. ValueError for a reader or a shape that is not known."""
+    if given.random:
+        find_shape(given.random)
+    reader = f"random {given.random}" if given.random else reader_spec(given.model).name
+    chunks = f"chunks of {given.chunk_size} tokens" if given.chunk_size else "the reader's chunks"
+    lines = [f"reader  {reader}, {chunks}, {given.new_tokens} new tokens"]
+    for length in sorted({cell.length for cell in cells}):
+        names = ", ".join(cell.method for cell in cells if cell.length == length)
+        lines.append(f"cells   {length:>7,} tokens: {names}")
+    return "\n".join([*lines, f"total   {len(cells)} cells"])
 
 
 def in_process(work: Any, *arguments: Any) -> Any:
@@ -256,14 +315,18 @@ def measurements(reader: Reader, cells: Sequence[Cell]) -> Iterator[Measurement]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write what was asked for; 2 on a user's error, 130 when interrupted."""
-    given = parser().parse_args(arguments)
-    if given.threads:
-        for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-            os.environ[variable] = str(given.threads)  # read by the cells' processes
     try:
+        given = settings_of(sys.argv[1:] if arguments is None else arguments)
         for method in given.methods.split(","):
             find(method)
-        return _run(given, cells_of(given))
+        cells = cells_of(given)
+        if given.dry_run:
+            print(describe(given, cells))
+            return 0
+        if given.threads:
+            for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+                os.environ[variable] = str(given.threads)  # read by the cells' processes
+        return _run(given, cells)
     except ValueError as error:
         print(f"models.efficiency: {error}", file=sys.stderr)
         return 2
@@ -275,7 +338,7 @@ def _run(given: argparse.Namespace, cells: Sequence[Cell]) -> int:
     if given.csv:
         start_csv(given.csv)
     with TemporaryDirectory(prefix="random-reader-") as folder:
-        reader = Reader(given.model, given.model, given.device, given.dtype)
+        reader = Reader(given.model, given.model, given.device, given.dtype, given.revision)
         try:
             if given.random:
                 reader = _random_reader(given, folder)
@@ -295,7 +358,7 @@ def _run(given: argparse.Namespace, cells: Sequence[Cell]) -> int:
 
 def _random_reader(given: argparse.Namespace, folder: str) -> Reader:
     in_process(_write_reader, find_shape(given.random), folder, given.device, given.dtype)
-    return Reader(f"random {given.random}", folder, given.device, given.dtype)
+    return Reader(f"random {given.random}", folder, given.device, given.dtype, given.revision)
 
 
 def _write_reader(shape: dict[str, Any], folder: str, device: str, dtype: str) -> None:

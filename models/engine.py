@@ -22,11 +22,10 @@ from models.limits import addressable_tokens, end_ids, head_reads_last, stop_at,
 from models.loading import device_gauge, open_reader, token_budget
 from models.meter import Cost, Meter
 from models.specs import ReaderError, ReaderSpec
-from models.token_spans import Spans, token_spans
+from models.token_spans import Span
+from models.tokens import Ids, Tokens
 
 __all__ = ["Engine", "Prefill", "ReaderError"]
-
-Ids = Sequence[int]
 
 
 @dataclass
@@ -75,6 +74,7 @@ class Engine:
         self.vocab_size: int = config.vocab_size
         self.window = spec.window or window_of(config)
         self.eos_ids = end_ids(model, tokenizer, spec.stop_tokens)
+        self._tokens = Tokens(tokenizer, spec, self.eos_ids)
         self.addressable = addressable_tokens(model) if kernel == "cuda" else None
         budget = batch_tokens or token_budget(model)
         self.batch_tokens = min(budget, self.addressable or budget)
@@ -117,54 +117,26 @@ class Engine:
     def encode(self, text: str, *, chat: bool = False) -> list[int]:
         """The prompt's ids: inside one user turn if `chat` and the spec or the tokenizer words one, and
         otherwise plain, with the start token that the tokenizer wants. ReaderError for an empty prompt."""
-        if not text.strip():
-            raise ReaderError("empty prompt: expected text to read")
-        if chat and self.spec.turn:
-            return self._ids(self.spec.turn[0] + text + self.spec.turn[1])
-        if chat and self.tokenizer.chat_template:
-            turn = [{"role": "user", "content": text}]
-            rendered = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-            return self._ids(str(rendered))  # the template writes the special tokens itself
-        if not self.spec.special_tokens:
-            return self._ids(text)
-        ids = self._ids(text, add_special_tokens=True)
-        while ids and ids[-1] in self.eos_ids:
-            ids.pop()  # some tokenizers close every text; a closed prompt has no answer
-        return ids
+        return self._tokens.encode(text, chat=chat)
 
     def text(self, ids: Ids) -> str:
         """The text of the ids, special tokens left out."""
-        return str(
-            self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        )
+        return self._tokens.text(ids)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of the text, special ones not counted."""
-        return len(self._ids(text))
+        return len(self._tokens.ids(text))
 
-    def offsets(self, text: str) -> Spans:
-        """The span of characters (start, end) of every token, without special tokens. ReaderError if the
-        tokenizer cannot say."""
-        if not self.tokenizer.is_fast:
-            raise ReaderError(
-                f"the tokenizer of {self.spec.name} gives no offsets: a fast one (tokenizer.json) is needed"
-            )
-        return token_spans(
-            lambda piece: self._tokens(piece, return_offsets_mapping=True)["offset_mapping"], text
-        )
+    def offsets(self, text: str) -> Iterator[Span]:
+        """The span of characters (start, end) of every token, without special tokens, found as they are
+        taken. ReaderError if the tokenizer cannot say."""
+        return self._tokens.offsets(text)
 
     def first_ids(self, word: str) -> frozenset[int]:
         """The ids that an answer which is `word` can begin with: the first of the word's, with and without
         a blank before it. Tokens that print nothing (a bare blank, an unknown word) are passed over;
         ReaderError if no other is left."""
-        spellings = (self._ids(word), self._ids(" " + word))
-        firsts = (next((token for token in ids if self.text([token]).strip()), None) for ids in spellings)
-        found = frozenset(token for token in firsts if token is not None)
-        if not found:
-            raise ReaderError(
-                f"the tokenizer of {self.spec.name} has no token for {word!r}: choose another word"
-            )
-        return found
+        return self._tokens.first_ids(word)
 
     # Reading
 
@@ -306,13 +278,6 @@ class Engine:
         self._meter.cost.encoder_tokens += tokens
 
     # Inside
-
-    def _tokens(self, text: str, **options: Any) -> Any:
-        options = {"add_special_tokens": False} | options
-        return self.tokenizer(text, verbose=False, **options)  # quiet about texts beyond the training length
-
-    def _ids(self, text: str, **options: Any) -> list[int]:
-        return list(self._tokens(text, **options)["input_ids"])
 
     def _check(self, rows: Sequence[Ids], last: int) -> None:
         lengths = {len(row) for row in rows}

@@ -6,16 +6,17 @@ Whatever goes wrong is a `ReaderError` of one line. Exercised by ``pytest tests/
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import huggingface_hub
 import torch
+from huggingface_hub.errors import RevisionNotFoundError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -26,14 +27,17 @@ from transformers import (
 from transformers.utils import logging
 
 from models import cpu_mamba, cpu_mamba2, cpu_rglru
+from models.kernel_choice import choose_by_device
 from models.meter import Gauge, resident_gauge
 from models.packaged import weights_file
-from models.specs import ReaderError, ReaderSpec, reader_spec
+from models.specs import ReaderError, ReaderSpec, at_revision, reader_spec
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 CUDA_KERNELS = ("mamba_ssm", "causal_conv1d")
 HUB_SECONDS = 5  # to answer that it is there; its client alone would try for half a minute
-CPU_BATCH_TOKENS = 6_144  # three rows of a 2,000-token chunk: 8K tokens of context fill it as 128K do
+CPU_BATCH_TOKENS = 3_072  # 8K tokens of context fill it several times, and memory is at its peak, as at 128K
+LARGE_BLOCK = 1 << 20
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 MOST_BATCH_TOKENS = 120_000  # the longest segment that OPRM's authors read in one forward
 
 Loaded = TypeVar("Loaded")
@@ -44,8 +48,7 @@ def open_reader(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, ReaderSpec, str]:
     """The model on its device, its tokenizer, its spec (with the revision asked for) and the name of its
     scan; the arguments are those of `Engine.load`."""
-    spec = reader_spec(name)
-    spec = replace(spec, revision=revision or spec.revision)
+    spec = at_revision(reader_spec(name), revision)
     place = device_of(device)
     model = _load_model(spec, _precision(dtype, spec, place), trust_remote_code)
     tokenizer = load_tokenizer(spec, trust_remote_code)
@@ -158,6 +161,10 @@ def _one_line(spec: ReaderSpec, part: str) -> Iterator[None]:
         yield
     except ReaderError:
         raise
+    except RevisionNotFoundError as error:
+        raise ReaderError(
+            f"{spec.path} has no revision {spec.revision!r}: expected a commit, branch or tag of its repository"
+        ) from error
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "trust_remote_code" in str(error):
@@ -170,8 +177,11 @@ def _one_line(spec: ReaderSpec, part: str) -> Iterator[None]:
 def _kernel(model: PreTrainedModel, place: torch.device, allow_slow: bool) -> str:
     """The Mamba scan that will run; attaches ours on a CPU."""
     if place.type == "cpu":
-        attached = cpu_mamba.attach(model) + cpu_mamba2.attach(model) + cpu_rglru.attach(model)
-        return "numba" if attached else "torch"
+        choose_by_device(model)
+        ours = cpu_mamba.attach(model)
+        if ours and CPU_BATCH_TOKENS * model.config.hidden_size > LARGE_BLOCK:
+            _return_large_blocks()
+        return "numba" if ours + cpu_mamba2.attach(model) + cpu_rglru.attach(model) else "torch"
     if not any(hasattr(module, "A_log") and hasattr(module, "D") for module in model.modules()):
         return "torch"
     missing = [package for package in CUDA_KERNELS if not _imports(package)]
@@ -181,6 +191,18 @@ def _kernel(model: PreTrainedModel, place: torch.device, allow_slow: bool) -> st
             "install the cuda extra (pip install --no-build-isolation mamba-ssm causal-conv1d)"
         )
     return "torch" if missing else "cuda"
+
+
+def _return_large_blocks() -> None:
+    """Blocks of `LARGE_BLOCK` bytes and more go back to the system when they are freed, where glibc allocates.
+
+    By itself it learns from the first large one to keep them in its heap, where smaller blocks come to lie
+    between them and the peak creeps up with every micro-batch. The CPU forward of a wide Mamba makes few and
+    large ones, so that mapping them anew costs nothing that can be measured."""
+    with suppress(AttributeError, OSError, TypeError):  # another allocator
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BLOCK)  # else glibc gives back smaller ones after every use
 
 
 def _imports(package: str) -> bool:

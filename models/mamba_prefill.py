@@ -1,10 +1,10 @@
 """Whole Mamba-1 and Falcon-Mamba models of transformers read on a CPU, tile by tile.
 
-Within a layer a tile of a few hundred tokens goes through all operations before the next one does, in buffers
-that are allocated once and stay in the second-level cache, where one pass an operation over the whole prompt
-would move every intermediate through memory (fresh pages each time). States go from tile to tile. The last layer
-computes gate and `out_proj` only for the positions whose logits are wanted. Numbers are those of
-`models/cpu_mamba.py` but for the order of sums; the cache holds what transformers puts there.
+A tile of a few hundred tokens goes through a layer in one call of a kernel (`models/prefill_kernels.py`), in buffers
+that stay in the second-level cache; several threads take several tiles through the layers at a time
+(`models/wavefront.py`), states going from tile to tile. Only the tiles on their way exist: memory does not grow with
+the prompt. The last layer computes gate and `out_proj` only for the positions whose logits are wanted. Numbers are
+those of `models/cpu_mamba.py` but for the order of sums; the cache holds what transformers puts there.
 
     python -m pytest tests/models/test_mamba_prefill.py
 """
@@ -15,19 +15,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaMixer
 
-from models.prefill_kernels import STEPS, WIDTH, compiled
-from models.scan_kernels import share
-from models.selective_scan import arrays, channel_rows, lane_blocks, workers_for
+from models.prefill_kernels import WIDTH, compiled, working_memory
+from models.selective_scan import arrays, channel_rows, lane_blocks
+from models.tile_product import ROWS
 from models.vector_math import LANES, LOG2_E
+from models.wavefront import sweep
 
-# Tokens of a tile and thread: more would leave the cache, fewer pay the calls and the weights' packing too often.
-TILE = 512
+# Tokens of a tile: more would leave the second-level cache; fewer pack the weights too often, and are worth it
+# only (down to SMALL) where threads would wait for each other, or (down to LEAST) where they had nothing to do.
+TILE, SMALL, LEAST = 252, 60, 24
+LAG = 24  # steps that a thread takes, if it can, for the one that it waits at the start
 
 
 def fits(config: Any) -> bool:
@@ -36,148 +39,127 @@ def fits(config: Any) -> bool:
     return whole and config.conv_kernel == WIDTH
 
 
+@dataclass(frozen=True)
+class Tile:
+    """Steps `start` to `end` of some sequences of the batch."""
+
+    rows: slice
+    start: int
+    end: int
+
+    @property
+    def steps(self) -> int:
+        return self.end - self.start
+
+    @property
+    def tokens(self) -> int:
+        return (self.rows.stop - self.rows.start) * self.steps
+
+
 def read(model: Any, input_ids: Tensor, cache: DynamicCache | None, keep: int) -> Tensor:
     """Hidden states [batch, keep, hidden] of the last `keep` positions of `input_ids` [batch, length], ready for
     the head. Goes on from `cache` and fills it, if there is one. For float32 weights on the CPU, without
     gradients."""
-    hidden = model.backbone.embeddings(input_ids)
-    batch, length, _ = hidden.shape
-    tile = TILE * torch.get_num_threads()
-    parts = max(1, round(length / tile))
-    sequences = max(1, round(tile / length)) if parts == 1 else 1
-    cuts = [length * part // parts for part in range(parts + 1)]
-    blocks = model.backbone.layers
-    buffers = Buffers.of(blocks[0].mixer, min(sequences, batch) * -(-length // parts))
-    for block in blocks:
-        wanted = keep if block is blocks[-1] else length
-        layer = Layer(block, cache, batch, length, gated=wanted == length)
-        for first in range(0, batch, sequences):
-            rows = slice(first, min(first + sequences, batch))
-            for start, end in pairwise(cuts):
-                layer.read(hidden[rows, start:end], rows, buffers, wanted=max(0, end - length + wanted))
-        if cache is not None:
+    batch, length = input_ids.shape
+    blocks, config = model.backbone.layers, model.config
+    threads = torch.get_num_threads()
+    tiles, tracks = cut(batch, length, len(blocks), threads)
+    layers = [Layer(block, cache, batch) for block in blocks]
+    kept = torch.empty(batch, keep, config.hidden_size)
+    kept_array, table, ids = arrays(kept, model.backbone.embeddings.weight, input_ids)
+    hidden: dict[int, np.ndarray] = {}
+    mixed = config.time_step_rank + 2 * config.state_size
+    tokens = max(tile.tokens for tile in tiles)
+    size = working_memory(tokens, config.hidden_size, config.intermediate_size, mixed)
+    memories = [np.empty(size, np.float32) for _ in range(min(threads, len(tiles)))]
+
+    def step(worker: int, index: int, depth: int) -> None:
+        tile = tiles[index]
+        if depth == 0:
+            hidden[index] = embed(table, ids[tile.rows, tile.start : tile.end])
+        last = tile.end - length + keep  # where the tile ends among the kept positions
+        kept_here = min(max(last, 0), tile.steps)
+        through = depth == len(layers) - 1
+        wanted = kept_here if through else tile.steps
+        layers[depth].read(hidden[index], tile, memories[worker], wanted=wanted)
+        if through:
+            states = hidden.pop(index)[: tile.tokens, : config.hidden_size]
+            states = states.reshape(-1, tile.steps, config.hidden_size)
+            kept_array[tile.rows, last - kept_here : last] = states[:, tile.steps - kept_here :]
+
+    sweep(step, tiles=len(tiles), layers=len(layers), tracks=tracks, workers=len(memories))
+    if cache is not None:
+        for layer in layers:
             layer.fill(cache)
-    return model.backbone.norm_f(hidden[:, length - keep :])
+    return model.backbone.norm_f(kept)
 
 
-@dataclass(frozen=True)
-class Buffers:
-    """Working memory of one tile, [tokens, ..] each; xz is flat, the last layer's is narrower."""
+def embed(table: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """[sequences, steps] ids as rows of hidden states, with the room around them that the kernel asks for."""
+    width = table.shape[1]
+    states = np.empty((ids.size + -ids.size % ROWS, width + -width % LANES), np.float32)
+    states[: ids.size, :width] = table[ids.reshape(-1)]
+    return states
 
-    normed: Tensor
-    xz: Tensor
-    x: Tensor
-    dbc: Tensor
-    dt: Tensor
-    scratch: Tensor
 
-    @classmethod
-    def of(cls, mixer: Any, tokens: int) -> Buffers:
-        channels = mixer.intermediate_size
-        return cls(
-            normed=torch.empty(tokens, mixer.hidden_size),
-            xz=torch.empty(tokens * 2 * channels),
-            x=torch.empty(tokens, channels),
-            dbc=torch.empty(tokens, mixer.time_step_rank + 2 * mixer.ssm_state_size),
-            dt=torch.empty(tokens, channels),
-            scratch=torch.empty(torch.get_num_threads(), 3, STEPS, LANES),
-        )
+def cut(batch: int, length: int, layers: int, threads: int) -> tuple[list[Tile], int]:
+    """The tiles of `batch` sequences in the order in which they are read, and how many lie side by side.
+
+    Short sequences share a tile. Where there are fewer sequences than threads, a sequence is cut evenly for several
+    of them, and the smaller the fewer `layers` there are: each begins one step later than the one before."""
+    shared = min(max(1, TILE // length), max(-(-batch // threads), -(-LEAST // length)))
+    groups = [slice(first, min(first + shared, batch)) for first in range(0, batch, shared)]
+    parts = max(1, round(length / TILE))
+    sharers = min(threads // len(groups), length // LEAST)
+    if sharers > 1:
+        size = min(max(length * layers // (LAG * sharers), SMALL), TILE)
+        parts = max(1, round(length / size / sharers)) * sharers
+    ends = [length * part // parts for part in range(1, parts)]
+    cuts = [0, *(end - end % ROWS for end in ends), length]
+    return [Tile(rows, *borders) for borders in pairwise(cuts) for rows in groups], len(groups)
 
 
 class Layer:
-    """A block of the model on its way through the tiles, with the states of all sequences.
+    """A block of the model as the kernel takes it, with the states of all sequences."""
 
-    `gated`: every position is wanted; else z and `out_proj` are left to the few that are.
-    """
-
-    def __init__(
-        self, block: Any, cache: DynamicCache | None, batch: int, length: int, *, gated: bool
-    ) -> None:
-        mixer = self.mixer = block.mixer
-        self.norm, self.gated, self.channels = block.norm, gated, mixer.intermediate_size
+    def __init__(self, block: Any, cache: DynamicCache | None, batch: int) -> None:
+        mixer, channels = block.mixer, block.mixer.intermediate_size
+        self.layer, self.kernel = mixer.layer_idx, compiled()
+        falcon = isinstance(mixer, FalconMambaMixer)
+        self.epsilons = block.norm.variance_epsilon, mixer.dt_layernorm.eps if falcon else -1.0
+        absent = torch.empty(0)
+        conv, in_proj, out_proj = mixer.conv1d, mixer.in_proj, mixer.out_proj
+        conv_bias = torch.zeros(channels) if conv.bias is None else conv.bias
         rates = lane_blocks(torch.exp(mixer.A_log) * -LOG2_E)
-        bias = mixer.conv1d.bias
-        bias = torch.zeros(self.channels) if bias is None else bias
-        self.norm_weight = arrays(block.norm.weight)
-        self.conv_weights = arrays(mixer.conv1d.weight.squeeze(1).t().contiguous(), bias)
-        self.scan_weights = arrays(rates, mixer.D, mixer.dt_proj.bias)
-        self.in_weight, self.in_bias = mixer.in_proj.weight, mixer.in_proj.bias
-        if not gated:
-            self.in_weight = self.in_weight[: self.channels]
-            self.in_bias = None if self.in_bias is None else self.in_bias[: self.channels]
+        self.weights = arrays(
+            block.norm.weight,
+            in_proj.weight.contiguous(),
+            absent if in_proj.bias is None else in_proj.bias,
+            torch.vstack([conv.weight.squeeze(1).t(), conv_bias, mixer.dt_proj.bias, mixer.D]),
+            mixer.x_proj.weight.contiguous(),
+            mixer.dt_proj.weight.contiguous(),
+            rates,
+            out_proj.weight.contiguous(),
+            absent if out_proj.bias is None else out_proj.bias,
+        )
         conv_state = recurrent_state = None
         if cache is not None:
-            conv_state = cache.get_conv_state(mixer.layer_idx, state_idx=0)
-            recurrent_state = cache.get_recurrent_state(mixer.layer_idx, state_idx=0)
-        self.tails = torch.zeros(batch, WIDTH - 1, self.channels)
+            conv_state = cache.get_conv_state(self.layer, state_idx=0)
+            recurrent_state = cache.get_recurrent_state(self.layer, state_idx=0)
+        self.tails = torch.zeros(batch, WIDTH, channels)
         if conv_state is not None:
-            self.tails.copy_(conv_state[..., 1 - WIDTH :].transpose(1, 2))
+            self.tails.copy_(conv_state.transpose(1, 2))
         self.h = torch.zeros(batch, *rates.shape)
         if recurrent_state is not None:
             self.h = lane_blocks(recurrent_state)
-        self.inputs = torch.empty(batch, min(length, WIDTH), self.channels)
+        self.states = arrays(self.tails, self.h)
 
-    def read(self, hidden: Tensor, rows: slice, buffers: Buffers, *, wanted: int) -> None:
-        """One tile, added to `hidden` [sequences, steps, hidden] in place; where not `gated`, in its `wanted` last
-        steps only."""
-        mixer, kernels, channels = self.mixer, compiled(), self.channels
-        sequences, steps, width = hidden.shape
-        tokens, blocks = sequences * steps, channels // LANES
-        tile = hidden.view(tokens, width)
-        normed, x, dbc, dt = (b[:tokens] for b in (buffers.normed, buffers.x, buffers.dbc, buffers.dt))
-        xz = buffers.xz[: tokens * len(self.in_weight)].view(tokens, -1)
-        views = arrays(tile, normed, xz, x, dbc, dt, self.tails[rows], self.h[rows], buffers.scratch)
-        tile_view, normed_view, xz_view, x_view, dbc_view, dt_view, tails, h, scratch = views
-
-        workers = workers_for(tokens, tokens * width)
-        share(
-            kernels.norm,
-            tokens,
-            workers,
-            self.norm.variance_epsilon,
-            tile_view,
-            *self.norm_weight,
-            normed_view,
-        )
-        multiply(normed, self.in_weight, self.in_bias, xz)
-        workers = workers_for(blocks, tokens * channels * WIDTH)
-        share(kernels.conv, blocks, workers, steps, xz_view, *self.conv_weights, tails, x_view)
-        self.project(x, dbc, dt)
-        workers = workers_for(blocks, tokens * channels * mixer.ssm_state_size)
-        inputs = (x_view, dt_view, dbc_view, xz_view, *self.scan_weights)
-        share(kernels.scan, blocks, workers, steps, self.gated, *inputs, h, scratch, x_view)
-        if self.gated:
-            tile.addmm_(x, mixer.out_proj.weight.t())
-            if mixer.out_proj.bias is not None:
-                tile.add_(mixer.out_proj.bias)
-        elif wanted:
-            ends = slice(max(0, steps - wanted), steps)
-            z = mixer.in_proj(normed.view(hidden.shape)[:, ends])[..., channels:]
-            hidden[:, ends] += mixer.out_proj(x.view(sequences, steps, -1)[:, ends] * F.silu(z))
-        self.inputs[rows] = xz.view(sequences, steps, -1)[:, -WIDTH:, :channels]
-
-    def project(self, x: Tensor, dbc: Tensor, dt: Tensor) -> None:
-        """From x to the time steps before their bias, B and C."""
-        mixer = self.mixer
-        torch.mm(x, mixer.x_proj.weight.t(), out=dbc)
-        sizes = [mixer.time_step_rank, mixer.ssm_state_size, mixer.ssm_state_size]
-        low, B, C = dbc.split(sizes, dim=-1)
-        if isinstance(mixer, FalconMambaMixer):
-            norms = (mixer.dt_layernorm, mixer.b_layernorm, mixer.c_layernorm)
-            for norm, part in zip(norms, (low, B, C), strict=True):
-                part.copy_(norm(part))
-        torch.mm(low, mixer.dt_proj.weight.t(), out=dt)
+    def read(self, hidden: np.ndarray, tile: Tile, memory: np.ndarray, *, wanted: int) -> None:
+        """Read a tile, and add to `hidden` [tokens, hidden], in place, what its `wanted` last steps give."""
+        shape = tile.rows.start, tile.rows.stop, tile.steps, wanted
+        self.kernel(0, *shape, *self.epsilons, hidden, memory, *self.weights, *self.states)
 
     def fill(self, cache: DynamicCache) -> None:
         """Leave in the cache what transformers would."""
-        layer = self.mixer.layer_idx
-        cache.update_conv_state(self.inputs.transpose(1, 2), layer, conv_kernel_size=WIDTH)
-        cache.update_recurrent_state(channel_rows(self.h), layer)
-
-
-def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
-    """A linear layer into a buffer."""
-    if bias is None:
-        torch.mm(x, weight.t(), out=out)
-    else:
-        torch.addmm(bias, x, weight.t(), out=out)
+        cache.update_conv_state(self.tails.transpose(1, 2), self.layer, conv_kernel_size=WIDTH)
+        cache.update_recurrent_state(channel_rows(self.h), self.layer)

@@ -9,6 +9,7 @@ and kept on disk.
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -21,7 +22,7 @@ from zlib import crc32
 from numba import njit
 from numba.core import types
 
-from models import vector_math
+from models import tile_product, vector_math
 from models.vector_math import LANES, LN_2, exp2, fill, load, sigmoid, softplus, store, total
 
 
@@ -199,8 +200,9 @@ def build(
     from disk where this was done before."""
     arrays = (types.Array(types.float32, int(count), layout) for count in axes)
     signature = types.void(types.intp, types.intp, types.intp, *settings, *arrays)
-    # Numba's cache watches this file alone; the arithmetic it is built on goes into the name it files under.
-    function.__qualname__ = f"{function.__name__}_{crc32(Path(vector_math.__file__).read_bytes()):08x}"
+    # Numba's cache watches the function's file alone; the arithmetic below goes into the name it files under.
+    below = b"".join(Path(inspect.getfile(module)).read_bytes() for module in (vector_math, tile_product))
+    function.__qualname__ = f"{function.__name__}_{crc32(below):08x}"
     try:
         return njit(signature, nogil=True, error_model="numpy", cache=True)(function)
     except RuntimeError:  # no folder to write a cache to

@@ -9,8 +9,9 @@ known. Torch-free. Exercised by ``python run_compare.py --model NAME``; `describ
 from __future__ import annotations
 
 import difflib
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -205,12 +206,13 @@ def reader_spec(name_or_path: str) -> ReaderSpec:
     ReaderError for a bare name that is neither a row nor a folder, with the nearest match, and for a path
     that leads nowhere."""
     folder = Path(name_or_path)
+    there = os.path.isdir(folder)  # Path.is_dir raises for a name that is too long
     for spec in READERS:
         if name_or_path.lower() in (spec.name, spec.path.lower()):
             return spec
-        if folder.is_dir() and folder.resolve() == Path(spec.path).resolve():
+        if there and folder.resolve() == Path(spec.path).resolve():
             return spec
-    if folder.is_dir() or HUB_ID.fullmatch(name_or_path):
+    if there or HUB_ID.fullmatch(name_or_path):
         return ReaderSpec(name=name_or_path, path=name_or_path)
     if "/" in name_or_path:
         raise ReaderError(
@@ -220,6 +222,18 @@ def reader_spec(name_or_path: str) -> ReaderSpec:
     near = difflib.get_close_matches(name_or_path.lower(), names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else f"known names: {', '.join(names)}"
     raise ReaderError(f"unknown reader {name_or_path!r}: {hint} (a folder or a hub id OWNER/NAME works too)")
+
+
+def at_revision(spec: ReaderSpec, revision: str | None) -> ReaderSpec:
+    """The reader at the commit, branch or tag of its repository that was asked for; None leaves the row's own.
+    ReaderError for a local folder, which has none."""
+    if revision is None:
+        return spec
+    if Path(spec.path).is_dir():
+        raise ReaderError(
+            f"{spec.name} is a local folder, which has no revision {revision!r}: --revision is for a hub id"
+        )
+    return replace(spec, revision=revision)
 
 
 def describe() -> list[tuple[str, str, str]]:

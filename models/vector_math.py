@@ -106,12 +106,14 @@ def fill(typing_context, value):
     """Sixteen copies of one number."""
 
     def generate(context, builder, signature, arguments):
-        number = context.cast(builder, arguments[0], value, types.float32)
-        undefined = ir.Constant(VECTOR, ir.Undefined)
-        first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(first, first, ir.Constant(INTEGERS, [0] * LANES))
+        return splat(builder, context.cast(builder, arguments[0], value, types.float32))
 
     return lanes(value), generate
+
+
+def splat(builder, number):
+    first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, first, ir.Constant(INTEGERS, [0] * LANES))
 
 
 @operation

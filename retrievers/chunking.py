@@ -8,22 +8,23 @@ Exercised by ``pytest tests/retrievers/test_chunking.py``.
 from __future__ import annotations
 
 import re
-from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, get_args
 
 Boundary = Literal["token", "sentence"]
 Span = tuple[int, int]
+Cut = tuple[int, int]
+"""A place where a text may be cut: how many tokens and how many characters are before it."""
 
 # A sentence ends at its closing marks (with white space after them, where the script has any) or at a blank
 # line; not at every line break, which falls anywhere in wrapped text.
 SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s)|[。！？]+[」』”’）]*|(?=\n\s*\n)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """Characters `start` to `end` of `source`, the whole context, which hold `tokens` of its own tokens.
 
@@ -40,82 +41,96 @@ class Chunk:
         return self.source[self.start : self.end]
 
 
-class Places(Mapping[int, int]):
-    """Where a text may be cut: number of tokens before a cut -> number of characters before it, both rising.
-
-    Four or eight bytes a cut, where a dict takes 100."""
-
-    def __init__(self) -> None:
-        self.tokens: range | array[int] = range(1)  # as long as there is a cut after every token
-        self.characters = array("i", [0])
-
-    def __getitem__(self, token: int) -> int:
-        position = bisect_left(self.tokens, token)
-        if position == len(self.tokens) or self.tokens[position] != token:
-            raise KeyError(token)
-        return self.characters[position]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.tokens)
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def add(self, token: int, characters: int) -> None:
-        """One more place, behind the others."""
-        if isinstance(self.tokens, range):
-            dense = token == len(self.tokens)
-            self.tokens = range(token + 1) if dense else array("i", [*self.tokens, token])
-        else:
-            self.tokens.append(token)
-        self.characters.append(characters)
-
-
 def split(
-    text: str, offsets: Collection[Span], size: int, *, overlap: int = 0, boundary: Boundary = "token"
+    text: str, offsets: Iterable[Span], size: int, *, overlap: int = 0, boundary: Boundary = "token"
 ) -> list[Chunk]:
     """Chunks of at most `size` tokens, in order, that cover every character of `text`; none for a text
     without tokens.
 
-    `offsets` are the character spans of the text's tokens. White space between two tokens goes to the later
-    chunk, as it does in the ids of a byte-level tokenizer. Consecutive chunks share `overlap` tokens (with
-    whole sentences: at most as many). `boundary="sentence"` cuts a sentence only if it is longer than a
-    chunk. No cut falls inside a character: one of more than `size` tokens makes a longer chunk. ValueError
-    for a size below 1, an overlap outside 0 to size - 1, an unknown boundary."""
+    `offsets` are the character spans of the text's tokens; they are taken as they are needed, and a chunk's
+    length of them is held. White space between two tokens goes to the later chunk, as it does in the ids of a
+    byte-level tokenizer. Consecutive chunks share `overlap` tokens (with whole sentences: at most as many).
+    `boundary="sentence"` cuts a sentence only if it is longer than a chunk. No cut falls inside a character:
+    one of more than `size` tokens makes a longer chunk. ValueError for a size below 1, an overlap outside 0 to
+    size - 1, an unknown boundary."""
     if size < 1:
         raise ValueError(f"chunk size {size} is too small: expected at least 1 token")
     if not 0 <= overlap < size:
         raise ValueError(f"overlap {overlap} does not fit chunks of {size} tokens: expected 0 to {size - 1}")
     if boundary not in get_args(Boundary):
         raise ValueError(f"unknown boundary {boundary!r}: expected {' or '.join(get_args(Boundary))}")
-    places = cut_places(text, offsets)
-    cuts: Sequence[int] = places.tokens
-    wanted = cuts if boundary == "token" else _sentence_cuts(text, places)
+    reach = Reach(text, offsets, boundary)
     chunks: list[Chunk] = []
     first, last = -1, 0
-    while last < len(offsets):
-        first, last = _next_range(first, last, size, overlap, cuts, wanted)
-        start, end = places[first], places[last]
-        chunks.append(Chunk(start, end, text, last - first))
+    while reach.extend(last + size) > last:
+        first, last = _next_range(first, last, size, overlap, reach.cuts, reach.wanted)
+        chunks.append(Chunk(reach.place(first), reach.place(last), text, last - first))
+        reach.forget(last - overlap)
     return chunks
 
 
-def cut_places(text: str, offsets: Collection[Span]) -> Places:
-    """Where `text` may be cut, its two ends included.
+def cut_places(text: str, offsets: Iterable[Span]) -> Iterator[Cut]:
+    """Where `text` may be cut, its two ends included: the tokens and the characters before each cut, rising.
 
     The place is the end of the token before the cut. Tokens that share a character (a rare one is spelt in
-    bytes) are not cut apart, and no two cuts share a place."""
-    places, reached, latest = Places(), 0, 0
-    for token, (start, end) in enumerate(offsets):
-        if latest < reached <= start and reached < len(text):
-            places.add(token, reached)
+    bytes) are not cut apart, and no two cuts share a place: a text without tokens has one."""
+    whole, count, reached, latest = len(text), 0, 0, -1
+    for count, (start, end) in enumerate(offsets, 1):
+        if latest < reached <= start and (reached < whole or latest < 0):
+            yield count - 1, reached
             latest = reached
-        reached = max(reached, end)
-    if not offsets:
-        places.characters[0] = len(text)  # both ends in one
-    else:
-        places.add(len(offsets), len(text))
-    return places
+        if end > reached:
+            reached = end
+    yield count, whole
+
+
+class Reach:
+    """The cuts of a text from the last chunk on, as far as the next one may reach.
+
+    `cuts` are the numbers of tokens before them, `wanted` those at which a chunk ends if it can: all of them,
+    or those between sentences."""
+
+    def __init__(self, text: str, offsets: Iterable[Span], boundary: Boundary) -> None:
+        self.text = text
+        self.cuts: list[int] = []
+        self.wanted = self.cuts if boundary == "token" else list[int]()
+        self._characters: list[int] = []
+        self._coming = cut_places(text, offsets)
+        self._ends = (match.end() for match in SENTENCE_END.finditer(text))
+        self._end = -1
+
+    def place(self, cut: int) -> int:
+        """The characters before a cut."""
+        return self._characters[bisect_left(self.cuts, cut)]
+
+    def extend(self, token: int) -> int:
+        """Takes cuts up to one beyond `token`, if there is one; returns the last."""
+        if self.cuts and self.cuts[-1] > token:
+            return self.cuts[-1]
+        for cut, characters in self._coming:
+            self.cuts.append(cut)
+            self._characters.append(characters)
+            if self.wanted is not self.cuts and self._ends_sentence(characters):
+                self.wanted.append(cut)
+            if cut > token:
+                break
+        return self.cuts[-1]
+
+    def forget(self, token: int) -> None:
+        """Drops the cuts before `token`."""
+        passed = bisect_left(self.cuts, token)
+        if self.wanted is not self.cuts:
+            del self.wanted[: bisect_left(self.wanted, token)]
+        del self.cuts[:passed], self._characters[:passed]
+
+    def _ends_sentence(self, characters: int) -> bool:
+        """Whether at most white space lies between a sentence's end and this place, the next one; the two ends
+        of the text count."""
+        found = characters in (0, len(self.text))
+        while self._end <= characters:
+            found |= self._end >= 0 and not self.text[self._end : characters].strip()
+            self._end = next(self._ends, len(self.text) + 1)
+        return found
 
 
 def join(context: str, chunks: Sequence[Chunk]) -> tuple[str, tuple[Span, ...]]:
@@ -131,7 +146,7 @@ def join(context: str, chunks: Sequence[Chunk]) -> tuple[str, tuple[Span, ...]]:
     return "\n\n".join(context[start:end] for start, end in spans), tuple(spans)
 
 
-def windows(text: str, offsets: Collection[Span], size: int) -> list[Chunk]:
+def windows(text: str, offsets: Iterable[Span], size: int) -> list[Chunk]:
     """Windows of at most `size` tokens that cover `text`, each beginning half a window after the one before;
     the last ends where the text does and is no shorter than the others. None for a text without tokens.
 
@@ -139,15 +154,15 @@ def windows(text: str, offsets: Collection[Span], size: int) -> list[Chunk]:
     and between any two tokens where it does not (a script without blanks). ValueError for a size below 2."""
     if size < 2:
         raise ValueError(f"windows of {size} tokens are too small: expected at least 2")
-    places = cut_places(text, offsets)
+    places = dict(cut_places(text, offsets))
     cuts = [cut for cut, place in places.items() if _between_words(text, place)]
     if any(right - left > size // 2 for left, right in pairwise(cuts)):
         cuts = list(places)
     found: list[Chunk] = []
-    first, last = 0, 0
-    while last < len(offsets):
+    first, last, tokens = 0, 0, max(places)
+    while last < tokens:
         last = _reach(cuts, first, size)
-        if last == len(offsets):
+        if last == tokens:
             first = min(cuts[bisect_left(cuts, max(last - size, 0))], cuts[-2])
         start, end = places[first], places[last]
         if not found or end > found[-1].end:  # half a window on may be inside a character of several tokens
@@ -180,18 +195,13 @@ def _next_range(
     ]
     for ends_at in (wanted, cuts):
         for start in starts:
-            end = ends_at[bisect_right(ends_at, start + size) - 1]
+            end = _last_within(ends_at, start + size)
             if end > last:
                 return start, end
     return last, cuts[bisect_right(cuts, last)]
 
 
-def _sentence_cuts(text: str, places: Places) -> list[int]:
-    """The cuts with at most white space between a sentence's end and them, and the two ends of the text."""
-    cuts, characters = places.tokens, places.characters
-    found = {cuts[0], cuts[-1]}
-    for match in SENTENCE_END.finditer(text):
-        position = bisect_left(characters, match.end())
-        if not text[match.end() : characters[position]].strip():
-            found.add(cuts[position])
-    return sorted(found)
+def _last_within(cuts: Sequence[int], limit: int) -> int:
+    """The last cut at or before `limit`; -1 if there is none."""
+    position = bisect_right(cuts, limit)
+    return cuts[position - 1] if position else -1

@@ -16,7 +16,7 @@ from scipy.stats import entropy as scipy_entropy
 from benchmarks.base import PLAIN_QA, Task
 from methods.base import Undefined
 from methods.full import Full
-from methods.oprm import OPRM, entropy
+from methods.oprm import OPRM, entropies
 from retrievers.base import Ranking
 
 SURE = {"yes": 1.0}
@@ -274,6 +274,11 @@ def test_a_reader_without_a_no_answer_word_is_refused_unless_the_filter_is_off(s
     with pytest.raises(ValueError, match="no no-answer word"):
         OPRM(scripted(no_answer=" "))
     assert ask(scripted(no_answer=""), idk_filter=False).details["filtered"] == 0
+
+
+def entropy(logits: torch.Tensor) -> float:
+    [bits] = entropies(logits[None])
+    return bits
 
 
 @given(st.lists(st.floats(-60, 60), min_size=1, max_size=40))

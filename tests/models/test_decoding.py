@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from models.engine import Engine
 from models.specs import ReaderError, ReaderSpec
+from models.tokens import Tokens
 
 Reader = Callable[..., Engine]
 
@@ -72,11 +73,46 @@ def test_offsets_are_character_spans_without_the_start_token(reader: Reader) -> 
     assert [text[start:end] for start, end in reader().offsets(text)] == ["w1", "w22", "."]
 
 
-def test_offsets_need_a_fast_tokenizer(reader: Reader) -> None:
-    engine = reader()
-    engine.tokenizer = SimpleNamespace(is_fast=False)  # type: ignore[assignment]
+def test_offsets_need_a_fast_tokenizer() -> None:
+    slow: Any = SimpleNamespace(is_fast=False)
     with pytest.raises(ReaderError, match="mamba gives no offsets: a fast one"):
-        engine.offsets("w1")
+        Tokens(slow, ReaderSpec(name="mamba", path="mamba"), frozenset()).offsets("w1")
+
+
+class Shouting(PreTrainedTokenizerFast):
+    """A tokenizer that does more than run its compiled half."""
+
+    def _encode_plus(self, text: Any, *given: Any, **options: Any) -> Any:
+        return super()._encode_plus(text.replace("w", "W").replace("W1", "w1"), *given, **options)
+
+
+@pytest.mark.parametrize("kind", ["plain", "own", "splitting"])
+def test_ids_and_offsets_are_those_that_calling_the_tokenizer_gives(
+    kind: str, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    tokenizer.split_special_tokens = kind == "splitting"
+    if kind == "own":
+        tokenizer = Shouting(tokenizer_object=tokenizer.backend_tokenizer, unk_token="<unk>")
+    tokens = Tokens(tokenizer, ReaderSpec(name="some", path="some"), frozenset())
+    for text in ("w1<eos>", "w1 w22 \n . w1", "w1 <eos> w3", "", "nothing known"):
+        for special in (False, True):
+            found = tokens.ids(text, special=special)
+            called = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
+            assert found == called["input_ids"]
+        assert list(tokens.offsets(text)) == (called["offset_mapping"][1:] if called["input_ids"] else [])
+    assert (tokens.ids("w2 w3") == [0, 0]) == (kind == "own")
+    assert (tokens.ids("w1<eos>") == [0]) == (kind == "splitting")
+
+
+def test_what_a_caller_of_the_tokenizer_cuts_and_fills_stays_whole_here(reader: Reader) -> None:
+    engine = reader()
+    engine.tokenizer.add_special_tokens({"pad_token": "<eos>"})
+    for options in ({"truncation": True}, {"padding": "max_length"}):
+        length = {"max_length": 2} if "truncation" in options else {"max_length": 9}
+        assert len(engine.tokenizer("w1 w2 w3 w4", **options, **length)["input_ids"]) == length["max_length"]
+        assert engine.encode("w1 w2 w3 w4") == [2, 9, 10, 11, 12]
+        engine.tokenizer("w1 w2 w3 w4", **options, **length)
+        assert len(list(engine.offsets("w1 w2 w3 w4"))) == 4
 
 
 def test_the_first_ids_of_a_word_cover_both_spellings_and_pass_over_blanks(reader: Reader) -> None:
@@ -86,7 +122,7 @@ def test_the_first_ids_of_a_word_cover_both_spellings_and_pass_over_blanks(reade
         "Error": [8, 6],
         " Error": [5, 9, 6],
     }  # a word-piece tokenizer whose second spelling starts blank
-    engine._ids = lambda text, **_: pieces[text]  # type: ignore[method-assign]
+    engine._tokens.ids = lambda text, **_: pieces[text]  # type: ignore[method-assign]
     assert engine.first_ids("Error") == {8, 9}
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from models import efficiency, shapes
 from models.efficiency import FALLBACK, Cell, Reader, main, measure, write_contexts
 from models.efficiency_table import COLUMNS, Measurement, markdown
 from models.engine import Engine
+from models.floor import ForwardCalls
+from models.meter import Cost, Gauge, Meter
 
 TINY = Reader("tiny", "tiny", "cpu", "auto")
 
@@ -78,6 +82,46 @@ def test_the_fallback_is_transformers_own_code_and_reads_the_same() -> None:
     assert not any("forward" in vars(module) for module in theirs.model.modules())
     ids = ours.encode("Alden works in Paris.")
     torch.testing.assert_close(theirs.prefill([ids]).logits, ours.prefill([ids]).logits, atol=1e-4, rtol=0)
+
+
+def test_the_peak_is_counted_from_what_the_loaded_reader_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    contexts = write_contexts(TINY, (300,))
+    gauge = Gauge(lambda: None, lambda: 100 << 30, lambda: None)  # read when the reader is loaded
+    monkeypatch.setattr("models.loading.device_gauge", lambda _: gauge)
+    monkeypatch.setattr("models.floor.floor_seconds", lambda *_: 0.5)
+    found = measure(TINY, Cell("full", 300, None, new_tokens=1), contexts[300])
+    assert found is not None
+    assert found.peak_gib == pytest.approx(-100, abs=8)
+
+
+def test_a_quick_cell_counts_its_median_answer_and_what_is_outside_of_its_forward_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    contexts = write_contexts(TINY, (300,))
+    monkeypatch.setattr("models.floor.floor_seconds", lambda *_: 0.5)
+    totals = iter((1.0, 0.75, 0.25))
+
+    @contextmanager
+    def run(self: Meter) -> Iterator[Cost]:
+        cost = Cost()
+        yield cost
+        cost.seconds["total"] = next(totals)
+
+    @contextmanager
+    def watch(*_: Any) -> Iterator[ForwardCalls]:
+        yield ForwardCalls(seconds=0.2)
+
+    monkeypatch.setattr(Meter, "run", run)
+    monkeypatch.setattr("models.floor.watch_forwards", watch)
+    found = measure(TINY, Cell("full", 300, None, new_tokens=1), contexts[300])
+    assert found is not None
+    assert (found.seconds, found.outside) == (0.75, pytest.approx(1 - 0.2 / 0.25))
+
+
+def test_the_fallback_runs_no_cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr("models.kernel_choice.choose_by_device", told.append)
+    assert told == [efficiency._load_fallback(TINY).model]
 
 
 @pytest.mark.parametrize(
@@ -196,6 +240,64 @@ def test_random_weights_on_a_device_that_is_not_there_are_one_line_and_exit_2(
     )
 
 
+def write_config(folder: Path, text: str) -> str:
+    path = folder / "table.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_file_gives_the_flags_and_flags_win_over_it(tmp_path: Path) -> None:
+    path = write_config(tmp_path, 'model = "smollm2"\nlengths = "2k,4k"\nchunk-size = 99\ncsv = "t.csv"\n')
+    given = efficiency.settings_of(["--config", path, "--lengths", "512", "--dtype=float16"])
+    assert (given.model, given.lengths, given.chunk_size) == ("smollm2", (512,), 99)
+    assert (given.csv, given.dtype, given.methods) == (Path("t.csv"), "float16", "full,oprm")
+    assert efficiency.settings_of(["--config", path]).lengths == (2000, 4000)
+
+
+@pytest.mark.parametrize("flag", ["--random=mamba-130m", "--model=smollm2"])
+def test_the_reader_of_a_flag_wins_over_the_files_of_either_kind(flag: str, tmp_path: Path) -> None:
+    for text in ('model = "tiny"', 'random = "mamba-370m"'):
+        given = efficiency.settings_of(["--config", write_config(tmp_path, text), flag])
+        assert (f"--random={given.random}" if given.random else f"--model={given.model}") == flag
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('lenghts = "2k"', r"table.toml has the unknown key 'lenghts': expected some of .*lengths"),
+        ("methods = ['full']", r"table.toml has methods = \['full'\], expected text or a whole number"),
+        ("chunk-size = true", "chunk-size = True, expected text"),
+        ("methods = ", "table.toml is not TOML"),
+        ('config = "other.toml"', "unknown key 'config'"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line_and_exit_2(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--config", write_config(tmp_path, text)]) == 2
+    said = capsys.readouterr().err
+    assert re.match(f"models.efficiency: .*{message}", said)
+    assert said.count("\n") == 1
+    assert main(["--config", str(tmp_path / "none.toml")]) == 2
+    assert "cannot read" in capsys.readouterr().err
+
+
+def test_a_dry_run_names_reader_and_cells_and_measures_nothing(
+    cells: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells()
+    flags = ["--random", "mamba-130m", "--lengths", "512,2k", "--fallback", "512", "--dry-run"]
+    assert main(flags) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "reader  random mamba-130m, the reader's chunks, 20 new tokens",
+        "cells       512 tokens: full, oprm, transformers",
+        "cells     2,000 tokens: full, oprm",
+        "total   5 cells",
+    ]
+    assert main(["--random", "mamba-1300m", "--dry-run"]) == 2
+    assert "unknown shape 'mamba-1300m'" in capsys.readouterr().err
+
+
 def test_the_cells_are_methods_by_length_short_ones_first_and_the_fallback_where_it_was_asked_for() -> None:
     given = efficiency.parser().parse_args(
         ["--methods", "full,oprm", "--lengths", "2k,512", "--fallback", "512", "--chunk-size", "9"]
@@ -225,6 +327,25 @@ def test_a_mistake_is_one_line_and_exit_2(
     assert status == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert says in last
+
+
+def test_every_process_of_a_table_loads_the_revision_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Any] = []
+
+    def in_process(work: Callable[..., Any], reader: Reader, *arguments: Any) -> Any:
+        told.append(reader)
+        return dict.fromkeys(arguments[-1]) if work is write_contexts else None
+
+    monkeypatch.setattr(efficiency, "in_process", in_process)
+    flags = ["--model", "lab/some", "--revision", "v1.0", "--methods", "full", "--lengths", "512"]
+    assert main(flags) == 0
+    assert told == [Reader("lab/some", "lab/some", "auto", "auto", "v1.0")] * 2
+    loaded: list[Any] = []
+    monkeypatch.setattr(Engine, "load", lambda path, **options: loaded.append((path, options["revision"])))
+    efficiency._load(told[0])
+    assert loaded == [("lab/some", "v1.0")]
 
 
 def test_work_runs_in_a_process_of_its_own_and_its_errors_come_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -170,12 +171,17 @@ def test_a_model_that_cannot_be_told_has_its_head_fed_the_last_positions_only(
 # Batches
 
 
-def test_batches_hold_equal_lengths_in_order_and_stay_under_the_budget(reader: Reader, rows: Rows) -> None:
-    engine = reader(batch_tokens=25)
+@pytest.mark.parametrize(
+    ("budget", "order"), [(20, [[0, 2], [1, 4], [5], [3]]), (25, [[0, 2], [5], [1, 4], [3]])]
+)
+def test_batches_hold_equal_lengths_in_order_and_fill_the_budget(
+    budget: int, order: list[list[int]], reader: Reader, rows: Rows
+) -> None:
+    engine = reader(batch_tokens=budget)
     lengths = [10, 7, 10, 10, 7, 30]
     ragged = [rows(6, length)[place] for place, length in enumerate(lengths)]
     batches = list(engine.prefill_batches(ragged))
-    assert [positions for positions, _ in batches] == [[0, 2], [5], [1, 4], [3]]
+    assert [positions for positions, _ in batches] == order
     for positions, prefill in batches:
         for place, position in enumerate(positions):
             alone = engine.prefill([ragged[position]]).logits[0]
@@ -194,6 +200,25 @@ def test_rows_are_taken_only_when_a_batch_wants_them(reader: Reader, rows: Rows)
     batches = reader(batch_tokens=29).prefill_batches(one_by_one())
     assert [next(batches)[0], list(taken)] == [[0, 1], [0, 1]]
     assert [next(batches)[0], list(taken)] == [[2, 3], [0, 1, 2, 3]]
+
+
+def test_a_batch_that_was_let_go_is_not_held_while_the_next_one_is_read(reader: Reader, rows: Rows) -> None:
+    """Memory has run out before, so that rows that came together are read in several batches."""
+    engine = reader(batch_tokens=60)
+    read: list[weakref.ref[Prefill]] = []
+    alive: list[int] = []
+
+    def before(*_: Any) -> None:
+        alive.append(sum(ref() is not None for ref in read))
+        if len(alive) == 1:
+            raise torch.OutOfMemoryError
+
+    hook = engine.model.register_forward_pre_hook(before)
+    for _, prefill in engine.prefill_batches(rows(6, 10)):
+        read.append(weakref.ref(prefill))
+        del prefill
+    hook.remove()
+    assert alive == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

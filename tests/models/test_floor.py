@@ -43,6 +43,15 @@ def test_the_floor_multiplies_every_linear_layer_by_every_token_and_the_head_by_
     assert sorted(products) == sorted([*wanted, (3, head)])
 
 
+def test_the_best_of_several_products_counts(
+    reader: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter([0.0, 5.0, 0.0, 2.0, 0.0, 3.0])
+    monkeypatch.setattr(floor.time, "perf_counter", lambda: next(ticks))
+    head = reader().model.get_output_embeddings()
+    assert floor._product_seconds([head], 4, lambda: None) == 2.0
+
+
 def test_a_call_beyond_the_piece_is_timed_on_the_piece_and_scaled(
     reader: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

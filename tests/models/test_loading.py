@@ -6,18 +6,20 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub.constants
 import pytest
 import torch
 import transformers
+from huggingface_hub.errors import RevisionNotFoundError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from models import loading
 from models.engine import Engine
-from models.specs import ReaderError, ReaderSpec
+from models.specs import ReaderError, ReaderSpec, reader_spec
 
 Models = Callable[[str], PreTrainedModel]
 WEIGHTS = "model.safetensors"
@@ -57,9 +59,9 @@ def test_another_family_runs_as_transformers_has_it(
 ) -> None:
     random_model("Llama").save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    engine = Engine.load(str(tmp_path), device="cpu", dtype="bfloat16", revision="main")
+    engine = Engine.load(str(tmp_path), device="cpu", dtype="bfloat16")
     assert (engine.kernel, engine.dtype, engine.window) == ("torch", torch.bfloat16, 256)
-    assert engine.spec.revision == "main"
+    assert engine.spec.revision is None
     assert engine.prefill([[7, 8]]).logits.dtype == torch.float32
 
 
@@ -107,6 +109,38 @@ def test_code_from_a_repository_runs_only_when_trusted(folder: Path) -> None:
 def test_a_hub_id_without_a_network_says_what_it_would_need(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert "needs a network or a filled cache" in complaint("some-lab/no-such-model")
+
+
+class NotThere(RevisionNotFoundError):
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)  # the hub's own wants a response
+
+
+@pytest.mark.parametrize("asked", [None, "v1.0"])
+def test_the_revision_that_was_asked_for_is_looked_for_or_else_the_pinned_one(
+    asked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def refuse(source: str, **options: Any) -> None:
+        looked.append(options["revision"])
+        raise OSError("not in the cache")
+
+    def ask(self: object, source: str, *, revision: str, timeout: float) -> None:
+        raise NotThere("404 Client Error. (Request ID: 1)\n\nRevision Not Found for url")
+
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", refuse)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", ask)
+    pinned = reader_spec("mamba-130m").revision
+    assert complaint("mamba-130m", revision=asked) == (
+        f"state-spaces/mamba-130m-hf has no revision {asked or pinned!r}: expected a commit, branch or tag of "
+        "its repository"
+    )
+    assert looked == [asked or pinned]
+
+
+def test_a_local_folder_has_no_revisions(folder: Path) -> None:
+    assert "is a local folder, which has no revision 'v1.0'" in complaint(folder, revision="v1.0")
 
 
 def reads(monkeypatch: pytest.MonkeyPatch, *, cached: bool, reachable: bool) -> list[str]:
@@ -182,6 +216,24 @@ def test_a_mamba_on_cuda_without_its_kernels_stops_and_names_the_packages(
     assert loading._kernel(random_model("Mamba"), cuda, allow_slow=False) == "cuda"
 
 
+@pytest.mark.parametrize(("hidden", "told"), [(128, False), (768, True)])
+def test_the_large_blocks_of_a_wide_mamba_on_a_cpu_go_back_to_the_system(
+    hidden: int, told: bool, random_model: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[int, int]] = []
+    library = SimpleNamespace(mallopt=lambda *setting: calls.append(setting))
+    monkeypatch.setattr(loading.ctypes, "CDLL", lambda _: library)
+    monkeypatch.setattr(random_model("Mamba").config, "hidden_size", hidden)
+    monkeypatch.setattr(loading.cpu_mamba, "attach", lambda _: 2)
+    assert loading._kernel(random_model("Mamba"), torch.device("cpu"), allow_slow=False) == "numba"
+    assert calls == ([(-3, 1 << 20), (-1, 4 << 20)] if told else [])
+
+
+def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading.ctypes, "CDLL", lambda _: SimpleNamespace())
+    loading._return_large_blocks()
+
+
 def test_a_kernel_package_that_is_there_but_does_not_load_counts_as_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,3 +256,19 @@ def test_on_cuda_the_micro_batch_is_what_half_the_free_memory_holds(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (80 << 30, 0))
     assert loading.token_budget(model) == loading.MOST_BATCH_TOKENS
     assert loading.token_budget(random_model("Mamba")) == loading.CPU_BATCH_TOKENS
+
+
+def test_keys_and_values_count_in_the_micro_batch(
+    random_model: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two layers with half as many key and value heads as heads: two hidden vectors a token."""
+
+    class Elsewhere(transformers.LlamaForCausalLM):
+        device = torch.device("cuda")  # type: ignore[assignment]
+
+    config: Any = random_model("Llama").config
+    layers, hidden = config.num_hidden_layers, config.hidden_size
+    kept = 2 * layers * config.num_key_value_heads / config.num_attention_heads
+    token = int((24 + kept) * hidden * 4)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2 * token * 1000, 0))
+    assert loading.token_budget(Elsewhere(config)) == 1000

@@ -31,23 +31,24 @@ def pair(family: str = "mamba", **settings: Any) -> tuple[Any, Any]:
 
 
 @pytest.fixture
-def tiles(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Tiles of about eight tokens, and the shape of every one that is read."""
-    seen: list[tuple[int, ...]] = []
+def tiles(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Tiles of about eight tokens, one after the other, and the sequences and steps of every one that is read."""
+    seen: list[tuple[int, int]] = []
     read = mamba_prefill.Layer.read
 
-    def record(layer: Any, hidden: torch.Tensor, *arguments: Any, **options: Any) -> None:
-        seen.append(tuple(hidden.shape))
-        read(layer, hidden, *arguments, **options)
+    def record(layer: Any, hidden: Any, tile: Any, *arguments: Any, **options: Any) -> None:
+        seen.append((tile.rows.stop - tile.rows.start, tile.steps))
+        read(layer, hidden, tile, *arguments, **options)
 
     monkeypatch.setattr(mamba_prefill, "TILE", 8)
+    monkeypatch.setattr(mamba_prefill, "LEAST", 6)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     monkeypatch.setattr(mamba_prefill.Layer, "read", record)
     return seen
 
 
 def answer(model: Any, ids: torch.Tensor) -> list[int]:
-    output, new = model(ids, use_cache=True, logits_to_keep=1), []
+    output, new = model(ids, use_cache=True, logits_to_keep=1), list[int]()
     while len(new) < 12:
         new.append(int(output.logits[0, -1].argmax()))
         step = torch.tensor([[new[-1]]])
@@ -76,7 +77,7 @@ def test_short_rows_share_a_tile_and_long_ones_are_cut_evenly(tiles):
     _, ours = pair(num_hidden_layers=1)
     ours(draw(5, 3))
     ours(draw(2, 21))
-    assert tiles == [(3, 3, 24), (2, 3, 24)] + [(1, 7, 24)] * 6
+    assert tiles == [(2, 3), (2, 3), (1, 3)] + [(1, 6)] * 4 + [(1, 9)] * 2
 
 
 @torch.inference_mode()
@@ -99,15 +100,61 @@ def test_other_shapes_are_read_as_well(settings, tiles):
 
 
 @torch.inference_mode()
-def test_several_threads_give_what_one_gives(monkeypatch):
-    _, ours = pair(hidden_size=64)
-    ids = draw(2, 50)
-    alone = ours(ids)
-    monkeypatch.setattr(mamba_prefill, "workers_for", lambda tasks, updates: min(tasks, 3))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    together = ours(ids)
-    assert torch.equal(together.logits, alone.logits) or close(together.logits, alone.logits, tolerance=1e-6)
+def test_the_last_layer_goes_on_from_the_scan_only_where_logits_are_wanted(monkeypatch):
+    _, ours = pair()
+    wanted: list[tuple[int, int]] = []
+    read = mamba_prefill.Layer.read
+
+    def record(layer: Any, *arguments: Any, **options: Any) -> None:
+        wanted.append((layer.layer, options["wanted"]))
+        read(layer, *arguments, **options)
+
+    monkeypatch.setattr(mamba_prefill, "TILE", 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(mamba_prefill.Layer, "read", record)
+    ours(draw(1, 21), logits_to_keep=11)
+    assert [steps for layer, steps in wanted if layer == 2] == [0, 2, 9]
+    assert [steps for layer, steps in wanted if layer == 1] == [6, 6, 9]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("shape", [(1, 100), (2, 50), (7, 20), (3, 1)])
+@pytest.mark.parametrize("threads", [2, 3])
+def test_several_threads_give_what_one_gives(shape, threads, tiles, monkeypatch):
+    _, ours = pair()
+    ids = draw(*shape)
+    alone = ours(ids, use_cache=True)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    together = ours(ids, use_cache=True)
+    assert close(together.logits, alone.logits)
     assert caches_agree(together.cache_params, alone.cache_params)
+
+
+@pytest.mark.parametrize(
+    ("batch", "length", "layers", "threads", "tracks", "steps"),
+    [
+        (1, 23, 3, 2, 1, [23]),
+        (1, 100, 3, 2, 1, [48, 52]),
+        (1, 512, 3, 2, 1, [60, 66, 66, 60, 66, 66, 60, 68]),
+        (1, 512, 24, 2, 1, [252, 260]),
+        (1, 512, 24, 1, 1, [252, 260]),
+        (1, 100, 24, 64, 1, [24, 24, 24, 28]),
+        (2, 500, 24, 4, 2, [246, 246, 254, 254]),
+        (5, 500, 24, 4, 5, [246] * 5 + [254] * 5),
+    ],
+)
+def test_sequences_are_cut_for_all_threads_and_no_smaller_than_they_must_be(
+    batch, length, layers, threads, tracks, steps
+):
+    tiles, found = mamba_prefill.cut(batch, length, layers, threads)
+    assert ([tile.steps for tile in tiles], found) == (steps, tracks)
+
+
+def test_sequences_that_are_short_share_a_tile_and_leave_none_to_one_thread():
+    shared = [tile.rows.stop - tile.rows.start for tile in mamba_prefill.cut(40, 20, 24, 2)[0]]
+    assert shared == [12, 12, 12, 4]
+    assert [tile.tokens for tile in mamba_prefill.cut(6, 20, 24, 2)[0]] == [60, 60]
+    assert [tile.tokens for tile in mamba_prefill.cut(3, 1, 24, 2)[0]] == [3]
 
 
 @torch.inference_mode()
@@ -147,13 +194,19 @@ def hook(model: Any) -> None:
     model.backbone.layers[1].mixer.in_proj.register_forward_hook(lambda *_: None)
 
 
+def hook_the_embeddings(model: Any) -> None:
+    model.backbone.embeddings.register_forward_hook(lambda *_: None)
+
+
 def replace_mixer(model: Any) -> None:
     mixer = model.backbone.layers[1].mixer
     mixer.forward = lambda hidden_states, **_: hidden_states
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("change", [hook, replace_mixer, torch.nn.Module.double, torch.nn.Module.train])
+@pytest.mark.parametrize(
+    "change", [hook, hook_the_embeddings, replace_mixer, torch.nn.Module.double, torch.nn.Module.train]
+)
 def test_a_model_that_was_changed_runs_through_its_modules(change, tiles):
     _, ours = pair()
     ours.register_forward_hook(lambda *_: None)  # one around the whole model changes nothing inside

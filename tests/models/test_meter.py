@@ -108,6 +108,23 @@ def test_the_resident_peak_rises_with_what_is_allocated() -> None:
         assert after - before > 64 << 20
 
 
+def test_the_resident_peak_is_set_back_to_what_is_resident_now() -> None:
+    gauge = resident_gauge()
+    block = bytearray(b"x") * (96 << 20)
+    before = gauge.peak()
+    del block
+    gauge.reset()
+    if gauge.reset is meter_room._reset_high_water:
+        assert before - gauge.peak() > 64 << 20
+
+
+def test_the_kernel_counts_in_kibibytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text("VmPeak:\t 9000 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n")
+    monkeypatch.setattr(meter_room, "STATUS", status)
+    assert meter_room._high_water() == 2 << 20
+
+
 def test_a_kernel_without_a_resettable_counter_falls_back_to_the_highest_ever(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -61,6 +61,19 @@ def test_spans_found_in_pieces_are_those_of_the_whole_text(make, words) -> None:
     assert max(read[:-1]) <= 300 + 2 * 60
 
 
+def test_a_piece_is_read_when_the_one_before_it_has_been_taken() -> None:
+    read: list[int] = []
+
+    def spans_of(piece: str) -> list[Span]:
+        read.append(len(piece))
+        return [(place, place + 1) for place in range(len(piece))]
+
+    spans = token_spans(spans_of, "x" * 1000)
+    assert [next(spans) for _ in range(300)] == [(place, place + 1) for place in range(300)]
+    assert read == [360, 420]  # the second because the two must agree
+    assert (next(spans), read) == ((300, 301), [360, 420, 420])
+
+
 def test_a_tokenizer_that_looks_further_than_the_margin_reads_the_text_whole() -> None:
     """Tokens of seven characters, counted from the start of whatever is read."""
     read: list[int] = []
@@ -72,3 +85,30 @@ def test_a_tokenizer_that_looks_further_than_the_margin_reads_the_text_whole() -
     text = "x" * 1000
     assert list(token_spans(spans_of, text)) == spans_of(text)
     assert read.count(1000) == 2
+
+
+def test_pieces_must_agree_on_every_token_where_they_meet() -> None:
+    """The first piece alone, which begins with a mark, reads two characters beyond the seam as one."""
+
+    def spans_of(piece: str) -> list[Span]:
+        pair = 310 if piece.startswith("!") else len(piece)
+        singles = [(place, place + 1) for place in range(len(piece)) if place not in (pair, pair + 1)]
+        return sorted([*singles, (pair, pair + 2)] if pair < len(piece) else singles)
+
+    text = "!" + "x" * 400
+    assert list(token_spans(spans_of, text)) == spans_of(text)
+
+
+def test_where_pieces_do_not_agree_the_rest_is_read_from_the_last_place_where_they_did() -> None:
+    """Characters but for what follows a mark, which is one token however long it is."""
+    read: list[int] = []
+
+    def spans_of(piece: str) -> list[Span]:
+        read.append(len(piece))
+        mark = piece.find("!") % (len(piece) + 1)
+        ends = [(mark, len(piece))] if mark < len(piece) else []
+        return [(place, place + 1) for place in range(mark)] + ends
+
+    text = "x" * 500 + "!" + "x" * 700
+    assert list(token_spans(spans_of, text)) == spans_of(text)
+    assert read == [360, 420, 420, 1201 - 240, 1201]

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from retrievers.chunking import SENTENCE_END, Chunk, cut_places, join, split, windows
+from retrievers.chunking import SENTENCE_END, Chunk, Reach, cut_places, join, split, windows
 
 
 def word_offsets(text):
@@ -51,7 +51,9 @@ def test_chunks_cover_the_text_in_order_and_keep_to_the_size(name, text, how):
     assert chunks[0].start == 0
     assert chunks[-1].end == len(text)
     assert all(chunk.text == text[chunk.start : chunk.end] != "" for chunk in chunks)
-    longest = max(b - a for a, b in pairwise(list(cut_places(text, offsets))))  # of one character
+    longest = max(
+        b - a for a, b in pairwise([cut for cut, _ in cut_places(text, offsets)])
+    )  # of one character
     for chunk in chunks:
         assert 1 <= chunk.tokens <= max(size, longest)
     for left, right in pairwise(chunks):
@@ -153,27 +155,42 @@ def test_a_text_shorter_than_a_chunk_is_one_chunk_and_no_text_is_none():
     assert dict(cut_places(" \n", [])) == {0: 2}
 
 
-def test_places_are_looked_up_by_the_tokens_before_them():
-    places = cut_places("a b  c", word_offsets("a b  c"))
-    assert dict(places) == {0: 0, 1: 1, 2: 3, 3: 6}
-    assert (len(places), places[2], max(places)) == (4, 3, 3)
-    for absent in (-1, 4):
-        assert absent not in places
+def test_a_cut_is_the_tokens_and_the_characters_before_it():
+    assert list(cut_places("a b  c", word_offsets("a b  c"))) == [(0, 0), (1, 1), (2, 3), (3, 6)]
 
 
-def test_cutting_a_book_takes_no_second_copy_of_it():
-    """Two numbers a token where the text may be cut; the chunks' texts are cut out when they are asked for."""
-    text = "word " * 50_000
-    offsets = word_offsets(text)
+@pytest.mark.parametrize("boundary", ["token", "sentence"])
+def test_cutting_a_book_holds_a_chunk_of_it_at_a_time(boundary):
+    """Neither the tokens' places nor the chunks' texts: those are cut out when they are asked for."""
+    text = "A word. " * 40_000
+    tokens = (match.span() for match in re.finditer(r"\w+|[^\w\s]", text))
     tracemalloc.start()
     try:
-        chunks = split(text, offsets, 250)
+        chunks = split(text, tokens, 250, boundary=boundary)
         kept, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(chunks) == 200
-    assert peak < 8 * len(offsets)
-    assert kept < 2 * len(offsets)
+    assert len(chunks) == (480 if boundary == "token" else 482)
+    assert kept < 200 * len(chunks)
+    assert peak < kept + 200 * 250
+
+
+def test_spans_are_taken_no_further_than_a_chunk_and_what_it_repeats_need():
+    text = " ".join("ab" for _ in range(40))
+    taken = []
+
+    def offsets():
+        for span in word_offsets(text):
+            taken.append(span)
+            yield span
+
+    reach = Reach(text, offsets(), "token")
+    assert reach.extend(10) == 11
+    assert len(taken) == 12
+    reach.forget(8)
+    assert (reach.cuts, reach.place(9)) == ([8, 9, 10, 11], 26)
+    assert (reach.extend(10), len(taken)) == (11, 12)
+    assert (reach.extend(99), reach.place(40)) == (40, len(text))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +234,9 @@ def test_windows_cover_any_text(name, text, size):
     if not offsets:
         assert found == []
         return
-    longest = max(b - a for a, b in pairwise(list(cut_places(text, offsets))))  # of one character
+    longest = max(
+        b - a for a, b in pairwise([cut for cut, _ in cut_places(text, offsets)])
+    )  # of one character
     assert (found[0].start, found[-1].end) == (0, len(text))
     for window in found:
         assert window.text == text[window.start : window.end] != ""

@@ -1,0 +1,77 @@
+"""Tiles of prompts through a model's layers, several tiles at a time, each step on one thread.
+
+A step is one tile in one layer. In a recurrent model it needs the layer below on the same tile and the same layer
+on the tile before it in the sequence, and nothing else: while one thread takes a tile through a layer, another takes
+the tile before it through the next one (the wavefront of a dynamic programme). Nothing is forked and joined within
+a step, and threads meet only to ask what comes next.
+
+    python -m pytest tests/models/test_wavefront.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Condition
+
+from models.scan_kernels import share
+
+
+def sweep(
+    step: Callable[[int, int, int], None], *, tiles: int, layers: int, tracks: int, workers: int
+) -> None:
+    """Call `step(worker, tile, layer)` once for every tile and layer, at most one call per worker at a time.
+
+    Tile i comes after tile i - `tracks` in its sequence. Low tiles go first, and at most 2 x `workers` tiles are
+    open at a time, so that what a tile holds between its layers is bounded. What a step raises stops the sweep."""
+    front = Front(tiles, layers, tracks, 2 * workers)
+    share(lambda worker, *_: front.work(step, worker), workers, workers)
+
+
+class Front:
+    """Which steps are done, and which may come next. A thread that dies between two steps costs nothing: the others
+    take them all."""
+
+    def __init__(self, tiles: int, layers: int, tracks: int, reach: int) -> None:
+        self.tiles, self.layers, self.tracks, self.reach = tiles, layers, tracks, reach
+        self.depth = [0] * tiles  # layers that the tile has behind it
+        self.busy: set[int] = set()
+        self.first = 0  # the first tile that is not through
+        self.stopped = False
+        self.changed = Condition()
+
+    def work(self, step: Callable[[int, int, int], None], worker: int) -> None:
+        """Take steps until none is left."""
+        try:
+            while (tile := self.take()) is not None:
+                step(worker, tile, self.depth[tile])
+                self.leave(tile)
+        except BaseException:
+            with self.changed:
+                self.stopped = True
+                self.changed.notify_all()
+            raise
+
+    def take(self) -> int | None:
+        """A tile to take through its next layer, once there is one; None at the end."""
+        with self.changed:
+            while not self.stopped and self.first < self.tiles:
+                for tile in range(self.first, min(self.first + self.reach, self.tiles)):
+                    if self.ready(tile):
+                        self.busy.add(tile)
+                        return tile
+                self.changed.wait()
+            return None
+
+    def ready(self, tile: int) -> bool:
+        before = tile - self.tracks
+        if tile in self.busy or self.depth[tile] == self.layers:
+            return False
+        return before < self.first or self.depth[before] > self.depth[tile]
+
+    def leave(self, tile: int) -> None:
+        with self.changed:
+            self.busy.remove(tile)
+            self.depth[tile] += 1
+            while self.first < self.tiles and self.depth[self.first] == self.layers:
+                self.first += 1
+            self.changed.notify_all()
