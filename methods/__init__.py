@@ -38,6 +38,10 @@ BUILT_IN: dict[str, Entry] = {
     "longmamba": Entry(
         "methods.longmamba:LongMamba", "small time steps set to zero in a Mamba's slow channels (LongMamba)"
     ),
+    "upi": Entry(
+        "methods.upi:UPI",
+        "smaller time steps where a Mamba looks furthest back, beyond its trained length (UPI)",
+    ),
     "delta_scale": Entry(
         "methods.delta_scale:DeltaScale", "all time steps of a Mamba times one constant, while it reads"
     ),
@@ -94,7 +98,7 @@ def _load(name: str, target: str, origin: str) -> Callable[..., Method]:
     module, _, attribute = target.partition(":")
     try:
         factory = reduce(getattr, attribute.split("."), import_module(module))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(f"method {name!r} ({origin}) cannot be imported from {target}: {cause}") from error
     if not callable(factory):

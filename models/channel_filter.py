@@ -13,22 +13,16 @@ a channel of Mamba-1 has the decay of its slowest state (the release has no Mamb
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from models.delta import SKIP, Edit, ScanCall, intercepted, mixers, rates
-from models.specs import ReaderError
 
 PAPER_LENGTH = 2000
 LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 30, 36, 44, 54, 64, 80, 96, 120, 144, 168, 192)
@@ -43,6 +37,7 @@ class Calibration:
     channels], `thresholds` (g) [layers, lengths, channels], float32 on the CPU; `model` and `text` are digests;
     `seconds` is what it took."""
 
+    made_by: ClassVar[str] = "methods.longmamba"
     decay: Tensor
     total: Tensor
     thresholds: Tensor
@@ -150,7 +145,7 @@ def filtering(model: Any, calibration: Calibration, theta: float, length: int) -
     """Prompts of `length` tokens that are read inside the block are filtered; the model is then as it was.
 
     Nothing at all is changed below `starts_at` and where no channel is global. The calibration has to be the
-    model's (`check`)."""
+    model's (`models/calibration.py`)."""
     found = mixers(model)
     kept = Kept()
     edits: list[tuple[Any, Edit]] = []
@@ -184,53 +179,3 @@ def _filter(limits: Tensor, kept: Kept) -> Edit:
         return call.with_raw(raw).run()
 
     return edit
-
-
-def check(model: Any, calibration: Calibration) -> None:
-    """ReaderError unless the calibration is this model's."""
-    if calibration.model != fingerprint(model):
-        raise ReaderError(
-            "the calibration was made for another model or precision: make one with python -m methods.longmamba "
-            "calibrate --model ..."
-        )
-
-
-def fingerprint(model: Any) -> str:
-    """Sixteen hex digits over what makes the steps: every mixer's own A, D and bias, as loaded."""
-    total = hashlib.sha256()
-    for mixer in mixers(model):
-        bias = mixer.dt_bias if hasattr(mixer, "dt_bias") else mixer.dt_proj.bias
-        for weight in (mixer.A_log, mixer.D, bias):
-            total.update(f"{tuple(weight.shape)} {weight.dtype}\0".encode())
-            total.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()[:16]
-
-
-FACTS = ("lengths", "trained", "clip", "windows", "model", "text", "seconds")
-
-
-def save(calibration: Calibration, path: Path) -> None:
-    """As one safetensors file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: getattr(calibration, name).contiguous() for name in ("decay", "total", "thresholds")}
-    facts = {name: json.dumps(getattr(calibration, name)) for name in FACTS}
-    unfinished = path.with_suffix(".part")
-    save_file(tensors, unfinished, metadata=facts)
-    unfinished.replace(path)
-
-
-def load(path: Path) -> Calibration:
-    """ReaderError for a file that is not there or is no calibration."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = {name: json.loads(file.metadata()[name]) for name in FACTS}
-            tensors = {name: file.get_tensor(name) for name in ("decay", "total", "thresholds")}
-    except FileNotFoundError:
-        raise ReaderError(
-            f"no calibration at {path}: expected a file of methods.longmamba calibrate"
-        ) from None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        raise ReaderError(
-            f"{path} is no calibration: expected a file of methods.longmamba calibrate"
-        ) from None
-    return Calibration(**tensors, **facts | {"lengths": tuple(facts["lengths"])})

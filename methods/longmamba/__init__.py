@@ -12,7 +12,6 @@ first answer, whose cost then has it as the phase "calibrate".
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.base import PLAIN_QA, Task, digest
 from methods.base import Answer, Clause, check_choice, fit
+from methods.calibration import even_windows, folder, stored
 
 if TYPE_CHECKING:
     from models.channel_filter import Calibration
@@ -50,10 +50,25 @@ class LongMamba:
         check_choice("clause", self.clause, Clause)
         if self.theta is not None and not 0 <= self.theta < 1:
             raise ValueError(f"theta={self.theta} is no share of a state: expected 0 to 1")
+        if self.calibration is not None and self.text is not None:
+            raise ValueError("calibration=FILE and text=FILE both say how the reader is calibrated: give one")
+        if self.clip is not None and self.text is None:
+            raise ValueError(
+                f"clip={self.clip:g} belongs to a calibration that is made: give text=FILE beside it, or a file "
+                f"of python -m methods.longmamba calibrate --clip {self.clip:g}"
+            )
+        kind(self.engine)  # a reader without a delta is refused before it reads
         if self.text is None:
-            _ = self._calibrated  # refused before it reads, if there is none
+            _ = self._calibrated  # and so is one without a calibration
         elif not self.text.is_file():
             raise ValueError(f"text={self.text} is not there: expected a text file to calibrate on")
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """The calibration, by the digests of its model and text, or the text that it will be made from."""
+        if self.text is not None:
+            return {"calibration text": digest(self.text.read_text(encoding="utf-8"))}
+        return {"calibration": f"{self._calibrated.model}-{self._calibrated.text}"}
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """One filtered prefill, one greedy decoding."""
@@ -78,31 +93,15 @@ class LongMamba:
 
     @cached_property
     def _calibrated(self) -> Calibration:
-        from models.channel_filter import check, fingerprint, load
+        from models.calibration import check, load
+        from models.channel_filter import Calibration
 
-        if self.calibration is None and self.text is not None:
+        if self.text is not None:
             return calibrate(self.engine, self.text.read_text(encoding="utf-8"), clip=self.clip)
-        path = self.calibration
-        if path is None:
-            model = fingerprint(self.engine.model)
-            found = sorted(folder().glob(f"{model}-*.safetensors"))
-            name = self.engine.spec.name
-            if len(found) != 1:
-                listed = ", ".join(file.name for file in found) or "none"
-                raise ValueError(
-                    f"{listed} in {folder()} where one calibration of {name} was expected: give "
-                    f"calibration=FILE, or make one: python -m methods.longmamba calibrate --model {name}"
-                )
-            path = found[0]
-        calibration = load(path)
+        path = self.calibration or stored("longmamba", self.engine)
+        calibration = load(Calibration, path)
         check(self.engine.model, calibration)
         return calibration
-
-
-def folder() -> Path:
-    """Where calibrations are kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "run-compare" / "longmamba"
 
 
 def kind(engine: Engine) -> str:
@@ -126,25 +125,19 @@ def calibrate(engine: Engine, text: str, *, clip: float | None = None, windows: 
     """The reader's calibration on windows at even spacing through `text`: from the cache, or made and kept there.
 
     ValueError for a text that is shorter than a window, or settings that cannot be."""
-    from models.channel_filter import Calibration, fingerprint, load, save, table_lengths
+    from models.calibration import fingerprint, load, save
+    from models.channel_filter import Calibration, table_lengths
     from models.channel_filter import calibrate as measure
 
     clip = CLIP[kind(engine)] if clip is None else clip
     if not 0 < clip <= 100 or windows < 1:
         raise ValueError(f"clip={clip:g} percent over {windows} windows: expected 0 to 100 and at least 1")
     model, source = fingerprint(engine.model), digest(text, f"{clip:g}", str(windows))
-    path = folder() / f"{model}-{source}.safetensors"
+    path = folder("longmamba") / f"{model}-{source}.safetensors"
     if path.is_file():
-        return load(path)
+        return load(Calibration, path)
     started, length = time.perf_counter(), window_length(engine)
-    ids = engine.encode(text)
-    if len(ids) < length:
-        raise ValueError(
-            f"the calibration text has {len(ids)} tokens: expected at least one window of {length} tokens"
-        )
-    gaps = max(1, windows - 1)
-    starts = [(len(ids) - length) * place // gaps for place in range(windows)]
-    rows = [ids[start : start + length] for start in starts]
+    rows = even_windows(engine, text, length, windows)
     decay, total, thresholds = measure(engine.model, lambda row: engine.prefill([row]), rows, clip)
     made = Calibration(
         decay, total, thresholds, table_lengths(length), length, clip, windows, model, source,

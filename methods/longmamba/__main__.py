@@ -11,13 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.base import TaskSet
-from benchmarks.needle import needle
-from benchmarks.recall import recall
-from methods.longmamba import CLIP, WINDOWS, calibrate, folder, kind, window_length
+from benchmarks.calibration_text import calibration_text
+from methods.calibration import folder
+from methods.longmamba import CLIP, WINDOWS, calibrate, kind, window_length
 from models.engine import Engine
-
-SEED = 700
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
-    print(f"{folder() / f'{made.model}-{made.text}.safetensors'}")
+    print(f"{folder('longmamba') / f'{made.model}-{made.text}.safetensors'}")
     print(f"{made.windows} windows of {made.trained:,} tokens, clip {made.clip:g} %, {made.seconds:.1f} s")
     for theta in (1e-30, 1e-10, 1e-5, 1e-3, 5e-2, 0.5):
         print(
@@ -60,18 +57,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def own_english(engine: Engine) -> str:
-    """Prompts of the synthetic benchmarks, two windows long, some with many facts and some with few. ValueError for
-    a reader of real text."""
+    """Two windows of every kind of prompt. ValueError for a reader of real text."""
     if not engine.spec.suite_english_only:
         raise ValueError(f"{engine.spec.name} needs --text FILE, a text like what it was trained on")
-    length = 2 * window_length(engine)
-    sets: list[TaskSet] = [
-        *recall(engine.count_tokens, seed=SEED, length=length, facts=(10, 40), samples=2),
-        *needle(engine.count_tokens, seed=SEED, lengths=(length,), depths=(0, 100), samples=1),
-    ]
-    return "\n\n".join(
-        one.task.prompt(example.context, example.question) for one in sets for example in one.examples
-    )
+    return calibration_text(engine.count_tokens, 2 * window_length(engine))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""``python -m methods.decimamba sweep`` and ``python -m methods.longmamba calibrate`` on the embedded model."""
+"""``python -m methods.decimamba sweep``, and ``calibrate`` of ``methods.longmamba`` and ``methods.upi``, on the
+embedded model."""
 
 from __future__ import annotations
 
@@ -6,12 +7,17 @@ import re
 
 import pytest
 
+from methods.calibration import folder
 from methods.decimamba.__main__ import candidates
 from methods.decimamba.__main__ import main as sweep
-from methods.longmamba import LongMamba, folder
+from methods.longmamba import LongMamba
 from methods.longmamba.__main__ import main as calibrate
-from models.channel_filter import load
+from methods.upi import UPI
+from methods.upi.__main__ import main as profile
+from models.calibration import load
+from models.channel_filter import Calibration
 from models.engine import Engine
+from models.receptive_field import Profile
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +40,10 @@ def test_the_sweep_scores_every_layer_and_base_and_names_a_method_line(capsys):
     assert [row[2] for row in rows] == ["100%", "0%", "100%", "0%"]
     full = next(line.split()[1] for line in lines if line.startswith("full"))
     assert rows[1][1] == rows[3][1] == full
-    assert re.fullmatch(r"best: --method decimamba:variant=maxp,layers=\d,base=\d+", lines[-1])
+    assert len({row[1] for row in rows}) > 1
+    best = max(rows, key=lambda row: float(row[1]))  # the first of those that are tied
+    assert lines[-1] == f"best: --method {best[0]}"
+    assert re.fullmatch(r"decimamba:variant=maxp,layers=\d,base=\d+", best[0])
 
 
 def test_a_deep_reader_is_swept_in_every_second_layer_of_its_middle(monkeypatch):
@@ -49,11 +58,24 @@ def test_the_embedded_model_is_calibrated_without_a_text_and_found_by_the_method
     path, facts, *shares = capsys.readouterr().out.splitlines()
     assert facts.startswith("1 windows of 600 tokens, clip 20 %")
     assert shares[0].split(":")[0] == "theta 1e-30"
-    (only,) = folder().iterdir()
+    (only,) = folder("longmamba").iterdir()
     assert str(only) == path
     method = LongMamba(Engine.load("tiny", device="cpu"))
-    assert method._calibrated.model == load(only).model
+    assert method._calibrated.model == load(Calibration, only).model
     assert method._calibrated.lengths[:2] == (300, 600)
+
+
+def test_the_embedded_model_is_profiled_without_a_text_and_found_by_the_method(capsys):
+    assert profile(["calibrate", "--model", "tiny", "--windows", "1"]) == 0
+    path, facts, *layers = capsys.readouterr().out.splitlines()
+    assert facts.startswith("1 windows of 4,800 tokens, ")
+    (only,) = folder("upi").iterdir()
+    assert str(only) == path
+    made = load(Profile, only)
+    assert [line.split(":")[0] for line in layers] == ["layer 0", "layer 1", "layer 2"]
+    assert f"{int(made.widest(0.2)[0].sum())} of 256 among the widest fifth" in layers[0]
+    method = UPI(Engine.load("tiny", device="cpu"))
+    assert method.weights == {"calibration": only.stem}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +83,8 @@ def test_the_embedded_model_is_calibrated_without_a_text_and_found_by_the_method
     [
         (calibrate, ["calibrate", "--model", "nobody"], "unknown reader 'nobody'"),
         (calibrate, ["calibrate", "--model", "tiny", "--text", "none.txt"], "none.txt"),
+        (profile, ["calibrate", "--model", "tiny", "--windows", "0"], "windows=0"),
+        (profile, ["calibrate", "--model", "tiny", "--text", "none.txt"], "none.txt"),
         (sweep, ["sweep", "--model", "tiny", "--benchmark", "nothing"], "nothing"),
         (sweep, ["sweep", "--model", "tiny", "--benchmark", "needle:lengths=300", "--layers", "9"], "0 to 2"),
     ],

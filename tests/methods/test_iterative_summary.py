@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.base import Task
@@ -45,6 +47,46 @@ def test_a_single_chunk_is_read_as_the_full_context(scripted):
     assert answer.text == Full(scripted(say=collect)).answer(CONTEXT, "who ?", task=TASK).text
     assert answer.details["flags"] == ["single_chunk"]
     assert len(engine.of("generate")) == 1
+
+
+def test_notes_are_asked_for_within_their_room_and_the_answer_within_the_tasks(scripted, monkeypatch):
+    engine, rooms = scripted(say=collect), []
+    monkeypatch.setattr(engine, "generate", lambda ids, room, *, stop: rooms.append((room, stop)) or "a0")
+    IterativeSummary(engine, summary_tokens=33).answer(CONTEXT, "who ?", task=TASK)
+    assert rooms == [(33, ("\n\n",))] * 3 + [(8, TASK.stop)]
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_notes_are_asked_for_in_a_chat_turn_where_the_task_is(scripted, monkeypatch, chat):
+    engine, asked = scripted(say=collect), []
+    monkeypatch.setattr(
+        engine, "encode", lambda text, chat=False: asked.append(chat) or type(engine).encode(engine, text)
+    )
+    IterativeSummary(engine).answer(CONTEXT, "who ?", task=replace(TASK, chat=chat))
+    assert asked == [chat] * 4
+
+
+def test_without_a_question_the_notes_are_about_the_text(scripted):
+    engine = scripted(say=collect)
+    IterativeSummary(engine).answer(CONTEXT, "", task=replace(TASK, after=" Summary:"))
+    read = engine.of("generate")
+    assert all("Question : What is the text about ?" in one for one in read[:3])
+    assert "What is the text about" not in read[3]
+
+
+def test_a_chunk_that_a_window_cuts_marks_the_answer(scripted):
+    """The notes' prompt is long, the answer's short."""
+    for window, cut in ((400, False), (140, True)):
+        engine = scripted(say=collect, window=window)
+        assert IterativeSummary(engine, summary_tokens=100).answer(CONTEXT, "q", task=TASK).truncated == cut
+
+
+@pytest.mark.parametrize(("clause", "carried"), [("oprm", False), ("none", False), ("all", True)])
+def test_only_the_answers_prompt_can_carry_the_clause(scripted, clause, carried):
+    engine = scripted(say=collect)
+    task = replace(TASK, after=" Ask: {question}{clause} Reply:", no_answer_clause=" else none")
+    IterativeSummary(engine, clause=clause).answer(CONTEXT, "who ?", task=task)
+    assert ["else none" in one for one in engine.of("generate")] == [False, False, False, carried]
 
 
 def test_notes_without_room_are_refused(scripted):

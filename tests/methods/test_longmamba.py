@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.base import Task
+from comparison.provenance import method_version
 from methods.base import prompt_ids
+from methods.calibration import folder
 from methods.full import Full
-from methods.longmamba import LongMamba, calibrate, folder, window_length
+from methods.longmamba import LongMamba, calibrate, window_length
 from models.channel_filter import filtering
 from models.engine import Engine
 from models.specs import ReaderSpec
@@ -71,7 +74,7 @@ def test_calibration_at_the_first_answer_is_a_phase_of_its_cost_and_is_kept(read
     assert costs[0].prompt_tokens - costs[1].prompt_tokens == 5 * 20
     assert {"calibrate", "prefill", "decode"} <= set(costs[0].seconds)
     assert answer.details["calibration_seconds"] > 0
-    assert len(list(folder().iterdir())) == 1
+    assert len(list(folder("longmamba").iterdir())) == 1
     with reader.meter() as cost:
         assert LongMamba(reader, text=text).answer(CONTEXT, QUESTION, task=TASK) == answer
     assert cost.prompt_tokens == costs[1].prompt_tokens
@@ -109,7 +112,18 @@ def test_of_several_calibrations_one_has_to_be_named(reader):
     with pytest.raises(ValueError, match="give calibration=FILE") as error:
         LongMamba(reader)
     assert all(name in str(error.value) for name in names)
-    LongMamba(reader, calibration=folder() / names[0])
+    LongMamba(reader, calibration=folder("longmamba") / names[0])
+
+
+def test_the_calibration_is_part_of_the_methods_version(reader, tmp_path):
+    made = [calibrate(reader, text, clip=clip) for text, clip in ((TEXT, 5.0), (TEXT[9:], 5.0), (TEXT, 9.0))]
+    names = [f"{one.model}-{one.text}" for one in made]
+    methods = [LongMamba(reader, calibration=folder("longmamba") / f"{name}.safetensors") for name in names]
+    assert [method.weights for method in methods] == [{"calibration": name} for name in names]
+    for number in (0, 1):
+        (tmp_path / f"{number}.txt").write_text(TEXT[number:], encoding="utf-8")
+        methods.append(LongMamba(reader, text=tmp_path / f"{number}.txt"))
+    assert len({method_version(LongMamba, method.weights) for method in methods}) == 5
 
 
 def test_a_calibration_of_another_model_is_refused_before_anything_is_read(reader):
@@ -117,16 +131,22 @@ def test_a_calibration_of_another_model_is_refused_before_anything_is_read(reade
     other = Engine(copy.deepcopy(reader.model), reader.tokenizer, reader.spec)
     other.model.backbone.layers[0].mixer.D.data += 1
     with pytest.raises(ValueError, match="made for another model"):
-        LongMamba(other, calibration=folder() / f"{made.model}-{made.text}.safetensors")
+        LongMamba(other, calibration=folder("longmamba") / f"{made.model}-{made.text}.safetensors")
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [({"theta": 1.0}, "theta=1.0"), ({"text": "nowhere.txt"}, "text=nowhere.txt is not there")],
+    [
+        ({"theta": 1.0}, "theta=1.0"),
+        ({"text": "nowhere.txt"}, "text=nowhere.txt is not there"),
+        ({"text": "a.txt", "calibration": "b.safetensors"}, "both say .*: give one"),
+        ({"clip": 10.0}, "give text=FILE beside it, or a file of .* --clip 10$"),
+        ({"clip": 10.0, "calibration": "b.safetensors"}, "give text=FILE beside it"),
+    ],
 )
 def test_options_that_cannot_be_are_refused(reader, options, reason):
     calibrate(reader, TEXT)
-    options = {name: Path(value) if name == "text" else value for name, value in options.items()}
+    options = {name: Path(value) if isinstance(value, str) else value for name, value in options.items()}
     with pytest.raises(ValueError, match=reason):
         LongMamba(reader, **options)
 
@@ -148,3 +168,14 @@ def test_a_reader_of_unknown_training_is_refused(reader):
     reader.spec = ReaderSpec("random", "nowhere")
     with pytest.raises(ValueError, match="trained on is not known"):
         calibrate(reader, TEXT)
+
+
+def test_a_reader_without_a_delta_is_refused_before_it_reads(reader, tmp_path):
+    import torch
+
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT, encoding="utf-8")
+    engine = SimpleNamespace(spec=reader.spec, model=torch.nn.Linear(2, 2))
+    for options in ({}, {"text": text}):
+        with pytest.raises(ValueError, match="has no delta"):
+            LongMamba(engine, **options)

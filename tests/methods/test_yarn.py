@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -48,6 +50,23 @@ def test_the_whole_prompt_is_read_and_answered_with_stretched_positions(transfor
 def test_beyond_the_longer_window_the_prompt_is_cut_and_marked(transformer):
     assert Yarn(transformer, factor=1.5).answer(CONTEXT, "w7", task=TASK).truncated
     assert transformer.window == 32
+
+
+@pytest.mark.parametrize(("clause", "carried"), [("oprm", False), ("none", False), ("all", True)])
+def test_the_prompt_carries_the_clause_only_where_every_methods_does(
+    transformer, monkeypatch, clause, carried
+):
+    task = replace(TASK, after=" : {question}{clause} ? :", no_answer_clause=" w8 w9 w10")
+    read = []
+    monkeypatch.setattr(transformer, "generate", lambda ids, *_, **__: read.append(ids) or "")
+    Yarn(transformer, clause=clause).answer("w3 w4", "w7", task=task)
+    assert read == [prompt_ids(transformer, task, "w3 w4", "w7", clause=carried)]
+
+
+def test_a_reader_whose_window_is_not_known_is_refused(transformer):
+    transformer.window = None
+    with pytest.raises(ValueError, match="random has no window to stretch: use full"):
+        Yarn(transformer).answer(CONTEXT, "w7", task=TASK)
 
 
 def test_what_cannot_be_stretched_is_refused(transformer, mamba):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from families import random_model
 
+from models import decimation
 from models.cpu_mamba import attach
 from models.decimation import Decimation, choose, decimating
 from models.specs import ReaderError
@@ -104,6 +105,41 @@ def test_rows_of_a_batch_are_decimated_each_by_its_own_steps(family, reader, row
         assert close(together.logits[row], alone.logits[0])
         cut = engine.select(together, row)
         assert engine.decode(cut, 5) == engine.decode(alone, 5)
+
+
+@EACH
+def test_every_prompt_inside_the_block_has_survivors_of_its_own(family, reader, rows):
+    engine, (first, second) = reader(family), rows(2, 29)
+    with decimating(engine.model, PLANS[2], 29) as survivors:
+        engine.prefill([second])
+        expected = survivors.positions
+    with decimating(engine.model, PLANS[2], 29) as survivors:
+        engine.prefill([first])
+        assert not torch.equal(survivors.positions, expected)
+        engine.prefill([second])
+        assert torch.equal(survivors.positions, expected)
+
+
+@EACH
+def test_a_prompt_that_is_short_enough_stays_whole_after_one_that_was_not(family, reader, rows):
+    engine, long, short = reader(family), rows(1, 29)[0], rows(1, 5)[0]
+    expected = engine.prefill([short]).logits
+    with decimating(engine.model, PLANS[0], 29) as survivors:
+        engine.prefill([long])
+        assert close(engine.prefill([short]).logits, expected)
+        assert survivors.positions is None
+
+
+@EACH
+def test_tokens_that_are_scored_in_blocks_are_scored_as_at_once(family, reader, rows, monkeypatch):
+    engine, ids = reader(family), rows(1, 29)[0]
+    found = []
+    for block in (1024, 8, 1):
+        monkeypatch.setattr(decimation, "BLOCK", block)
+        with decimating(engine.model, PLANS[0], 29) as survivors:
+            engine.prefill([ids])
+        found.append(survivors.positions.tolist())
+    assert found[0] == found[1] == found[2]
 
 
 @EACH

@@ -8,6 +8,7 @@ from dataclasses import replace
 import mamba_reference as reference
 import pytest
 import torch
+import torch.nn.functional as F
 import transformers
 from families import SIZES, random_model
 
@@ -136,12 +137,34 @@ def test_a_kernels_floor_does_not_lift_a_zeroed_step():
     assert torch.allclose(seen[0][..., 1::2], torch.tensor(0.001))
 
 
+def test_steps_lie_within_the_kernels_limits_and_given_ones_are_free_of_them():
+    seen = []
+
+    def edit(call: ScanCall):
+        call = replace(call, options=call.options | {"dt_limit": (0.3, 0.6)})
+        exact = F.softplus(call.raw.float() + call.options["dt_bias"]).clamp(0.3, 0.6)
+        seen.append((call.delta(), exact))
+        given = torch.linspace(0, 200, call.raw.shape[-1]).expand_as(call.raw)
+        seen.append((call.with_delta(given).delta(), given))
+        return call.run()
+
+    read(random_model("Zamba2"), draw(1, 9), edit)
+    assert len(seen) >= 2
+    for steps, exact in seen:
+        assert close(steps, exact)
+    assert seen[0][0].min() == 0.3
+    assert seen[0][0].max() == 0.6
+
+
 @EACH
 @pytest.mark.parametrize("attached", [True, False])
 def test_mixers_are_put_back_as_they_were_even_after_an_error(family, attached):
     model = copy.deepcopy(random_model(family))
     if attached and family != "Mamba2":
         assert attach(model) == 2
+    else:
+        # an earlier test's edit would make this one blind
+        assert not any("forward" in vars(mixer) for mixer in mixers(model))
     before = [(dict(vars(mixer)), mixer.forward.__func__) for mixer in mixers(model)]
 
     def fail(call: ScanCall):
@@ -159,3 +182,15 @@ def test_a_reader_without_a_delta_is_refused_in_one_line(family):
     with pytest.raises(ReaderError, match="has no delta: expected Mamba") as error:
         mixers(random_model(family))
     assert "\n" not in str(error.value)
+
+
+@EACH
+def test_what_stock_transformers_makes_of_several_tokens_on_a_filled_cache_is_still_what_we_avoid(family):
+    """Mamba-1 and Falcon-Mamba silently start again from nothing. Where this fails, transformers has changed: the
+    engine's one token at a time is then no longer forced."""
+    model, ids = random_model(family), draw(1, 23)
+    with torch.inference_mode():
+        whole = model(ids).logits[0, -1]
+        first = model(ids[:, :11], use_cache=True)
+        parts = model(ids[:, 11:], cache_params=first.cache_params, use_cache=True).logits[0, -1]
+    assert close(parts, whole) == (family == "Mamba2")

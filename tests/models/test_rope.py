@@ -7,34 +7,57 @@ import copy
 import pytest
 import torch
 from families import random_model
-from transformers import LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from models.rope import yarn
 from models.specs import ReaderError
 
+TRAINED = 64
+IDS = torch.randint(6, 64, (1, 200), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Heads wide enough to have frequencies on either side of YaRN's ramp and on it."""
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = LlamaForCausalLM(LlamaConfig(vocab_size=64, max_position_embeddings=TRAINED, **sizes)).eval()
+        for parameter in made.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    return made
+
 
 @torch.inference_mode()
-def test_logits_are_those_of_a_model_that_was_configured_for_yarn():
-    model = random_model("Llama")
+@pytest.mark.parametrize("factor", [1.5, 4.0])
+def test_logits_are_those_of_a_model_that_was_configured_for_yarn(model, factor):
     config = copy.deepcopy(model.config)
     config.rope_parameters = {
         **config.rope_parameters,
         "rope_type": "yarn",
-        "factor": 4.0,
-        "original_max_position_embeddings": 64,
+        "factor": factor,
+        "original_max_position_embeddings": TRAINED,
     }
     configured = LlamaForCausalLM(config).eval()
     configured.load_state_dict(model.state_dict())
-    ids = torch.randint(6, 64, (1, 200), generator=torch.Generator().manual_seed(0))
-    plain = model(ids).logits
-    with yarn(model, 4.0, 64):
-        stretched = model(ids).logits
-    assert torch.allclose(stretched, configured(ids).logits, atol=1e-6)
+    plain = model(IDS).logits
+    with yarn(model, factor, TRAINED):
+        stretched = model(IDS).logits
+    assert torch.allclose(stretched, configured(IDS).logits, atol=1e-5)
     assert not torch.allclose(stretched, plain, atol=1e-2)
-    assert torch.equal(model(ids).logits, plain)
-    with pytest.raises(RuntimeError), yarn(model, 4.0, 64):
+    with yarn(model, factor, 2 * TRAINED):
+        assert not torch.allclose(model(IDS).logits, stretched, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_positions_are_put_back_even_after_an_error(model):
+    plain = model(IDS).logits
+    with yarn(model, 4.0, TRAINED):
+        pass
+    assert torch.equal(model(IDS).logits, plain)
+    with pytest.raises(RuntimeError), yarn(model, 4.0, TRAINED):
         raise RuntimeError
-    assert torch.equal(model(ids).logits, plain)
+    assert torch.equal(model(IDS).logits, plain)
 
 
 @pytest.mark.parametrize("family", ["Mamba", "Rwkv"])

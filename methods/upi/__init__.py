@@ -1,0 +1,145 @@
+"""UPI (ICLR 2026, OpenReview MjmORKLHUI): the channels that look furthest back read a long prompt in smaller steps.
+
+For a prompt of L tokens, longer than the L0 that the reader was trained on, the steps of the `share` of all channels
+(Mamba-2: heads) with the largest Mamba mean distance are divided by n = L / L0, as its authors run it; the exact form,
+which rescales the write as well, and YaRN on the attention of hybrids are not there. Other channels and decoding are
+untouched, and so is, to the bit, a prompt of up to L0 tokens. A reader's distances are measured once
+(`models/receptive_field.py`); `text=FILE` does it at the first answer, whose cost then has it as the phase "calibrate".
+
+    python -m methods.upi calibrate --model tiny
+    python run_compare.py --method upi --benchmark "needle:lengths=8k"
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.base import PLAIN_QA, Task, digest
+from methods.base import Answer, Clause, check_choice, fit
+from methods.calibration import even_windows, folder, stored
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.engine import Engine
+    from models.receptive_field import Profile
+
+PAPER_LENGTH = 16_000
+WINDOWS = 20
+
+
+@dataclass(frozen=True)
+class UPI:
+    """`share` of the channels are slowed down beyond `base` tokens (L0; None: the reader's trained length).
+    `calibration` names a file; without it the one in the cache that is this reader's is taken, or one made from
+    `text`."""
+
+    engine: Engine
+    _: KW_ONLY
+    share: float = 0.2
+    base: int | None = None
+    calibration: Path | None = None
+    text: Path | None = None
+    clause: Clause = "oprm"
+
+    def __post_init__(self) -> None:
+        from models.delta import mixers
+
+        check_choice("clause", self.clause, Clause)
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share={self.share:g} slows nothing down: expected above 0, up to 1")
+        if self.base is not None and self.base < 1:
+            raise ValueError(f"base={self.base} is too small: expected at least 1 token")
+        if self.base is None and self.engine.spec.trained_length is None:
+            raise ValueError(
+                f"the length that {self.engine.spec.name} was trained on is not known: give base=..., in tokens"
+            )
+        if self.calibration is not None and self.text is not None:
+            raise ValueError("calibration=FILE and text=FILE both say how the reader is measured: give one")
+        mixers(self.engine.model)  # a reader without a delta is refused before it reads
+        if self.text is None:
+            _ = self._profile  # and so is one without a calibration
+        elif not self.text.is_file():
+            raise ValueError(f"text={self.text} is not there: expected a text file to calibrate on")
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """The calibration, by the digests of its model and text, or the text that it will be made from."""
+        if self.text is not None:
+            return {"calibration text": digest(self.text.read_text(encoding="utf-8"))}
+        return {"calibration": f"{self._profile.model}-{self._profile.text}"}
+
+    def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
+        """One prefill, scaled where the prompt is longer than the base, and one greedy decoding."""
+        from models.delta_scaling import scaling
+
+        with self.engine.phase("calibrate"):
+            chosen = self._chosen
+        ids, cut = fit(self.engine, task, task.prompt(context, question, clause=self.clause == "all"))
+        base = self.base or self.engine.spec.trained_length or len(ids)
+        scale = max(1.0, len(ids) / base)
+        if scale == 1:
+            _, prefill = next(self.engine.prefill_batches([ids]))
+        else:
+            with scaling(self.engine.model, 1 / scale, chosen):
+                _, prefill = next(self.engine.prefill_batches([ids]))
+        text = self.engine.decode(prefill, task.max_new_tokens, stop=task.stop)
+        details = {
+            "tokens": len(ids),
+            "scale": round(scale, 6),
+            "scaled_channels": int(chosen.sum()) if scale > 1 else 0,
+            "calibration": f"{self._profile.model}-{self._profile.text}",
+            "calibration_seconds": round(self._profile.seconds, 3),
+            "flags": ["triggered"] if scale > 1 else [],
+        }
+        return Answer(text, details=details, truncated=cut)
+
+    @cached_property
+    def _chosen(self) -> Tensor:
+        return self._profile.widest(self.share)
+
+    @cached_property
+    def _profile(self) -> Profile:
+        from models.calibration import check, load
+        from models.receptive_field import Profile
+
+        if self.text is not None:
+            return calibrate(self.engine, self.text.read_text(encoding="utf-8"))
+        profile = load(Profile, self.calibration or stored("upi", self.engine))
+        check(self.engine.model, profile)
+        return profile
+
+
+def window_length(engine: Engine) -> int:
+    """The paper's 16,000 tokens, eight trained lengths where those are fewer, and the trained length where that is
+    more."""
+    trained = engine.spec.trained_length
+    if trained is None:
+        return PAPER_LENGTH
+    return max(trained, min(8 * trained, PAPER_LENGTH))
+
+
+def calibrate(engine: Engine, text: str, *, windows: int = WINDOWS) -> Profile:
+    """The reader's distances on windows at even spacing through `text`: from the cache, or measured and kept there.
+
+    ValueError for a text that is shorter than a window, or no window at all."""
+    from models.calibration import fingerprint, load, save
+    from models.receptive_field import Profile, profile
+
+    if windows < 1:
+        raise ValueError(f"windows={windows}: expected at least 1")
+    length = window_length(engine)
+    model, source = fingerprint(engine.model), digest(text, str(windows), str(length))
+    path = folder("upi") / f"{model}-{source}.safetensors"
+    if path.is_file():
+        return load(Profile, path)
+    started = time.perf_counter()
+    rows = even_windows(engine, text, length, windows)
+    distance = profile(engine.model, lambda row: engine.prefill([row]), rows)
+    made = Profile(distance, length, windows, model, source, seconds=time.perf_counter() - started)
+    save(made, path)
+    return made
