@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(given[1:]) if command else _report(given)
     except (ValueError, OSError) as problem:
-        print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
+        from comparison.records import printable
+
+        print(f"error: {printable(' '.join(str(problem).split()))}", file=sys.stderr)
         return 2
 
 

@@ -97,6 +97,7 @@ def origin(run: Run) -> list[str]:
     lines = [f"Command: {code(str(run.info.get('command', 'unknown')))}"]
     lines += [f"Started: {code(str(run.info.get('created', 'unknown')))}"]
     lines += [f"Versions: {code(versions)}"] if versions else []
+    lines += _sessions(run)
     return [
         *lines,
         "Every answer is in `records/`. The numbers above are at full precision in `results.csv`, "
@@ -104,6 +105,19 @@ def origin(run: Run) -> list[str]:
         "`tables.tex`. `report.html` has the same tables and leads from a number to its questions.",
         "One question, by every method: `python -m reports show RUN_DIR --example ID`. "
         "`python -m reports RUN_DIR` makes all of this again.",
+    ]
+
+
+def _sessions(run: Run) -> list[str]:
+    """A line where the run folder was extended after an update, or on another machine."""
+    sessions = list((run.info.get("sessions") or {}).values())
+    parts = ("commit", "dirty", "versions", "machine")
+    differ = [name for name in parts if any(one.get(name) != sessions[0].get(name) for one in sessions)]
+    if not differ:
+        return []
+    return [
+        f"Not all answers were given alike: {len(sessions)} sessions differ in {', '.join(differ)} (`sessions` in "
+        "`run.json`, `session` in every record)."
     ]
 
 

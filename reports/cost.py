@@ -40,7 +40,8 @@ class CostRow:
     """One method on one task, or on all of them. Seconds are per example, over the `warm` of the `n` answers;
     tokens and calls are means per example, `judge_tokens` that part of the prompt tokens which the reader read
     as a judge of passages; `peak_bytes` is the largest seen; `ratio` is the geometric mean
-    over examples of this method's seconds over the baseline's. None stands where nothing was measured."""
+    over examples of this method's seconds over the baseline's; `calibration` the seconds that measuring the reader
+    took once, before the answers. None stands where nothing was measured."""
 
     method: str
     task: str
@@ -56,6 +57,7 @@ class CostRow:
     judge_tokens: float
     peak_bytes: int
     retrieval_share: float | None
+    calibration: float | None
     tally: Tally
 
 
@@ -111,6 +113,7 @@ def _cost_row(run: Run, method: str, task: str) -> CostRow | None:
         judge_tokens=sum(judge_tokens(record.details) for record in answers.values()) / len(answers),
         peak_bytes=max(int(cost.get("peak_bytes") or 0) for cost in costs),
         retrieval_share=_retrieval_share(costs),
+        calibration=max(_calibrations(answers.values()), default=None),
         tally=tally(run, method, task),
     )
 
@@ -156,6 +159,12 @@ def _retrieval_share(costs: Iterable[Mapping]) -> float | None:
     if not total or not any(RETRIEVAL_PHASE in phase for phase in phases):
         return None
     return sum(phase.get(RETRIEVAL_PHASE, 0.0) for phase in phases) / total
+
+
+def _calibrations(records: Iterable[Record]) -> list[float]:
+    """The seconds of every calibration that the answers name in their details (a plugin's can hold anything)."""
+    found = (record.details.get("calibration_seconds") for record in records)
+    return [float(seconds) for seconds in found if isinstance(seconds, int | float)]
 
 
 def judge_tokens(details: Any) -> int:

@@ -30,9 +30,11 @@ def cost_table(run: Run, analysis: Analysis, rows: Mapping[tuple[str, str], Cost
     header = ["method", "n", "warm", "median s", "90th pct. s", f"time / {run.baseline or 'baseline'}"]
     shown = [name for name in RANKING_TOKENS if any(getattr(row, name) for row in rows.values())]
     header += ["prompt tokens", *(name.replace("_", " ") for name in shown)]
-    header += ["new tokens", "model calls", "peak memory", "retrieval", "failed", "empty", "truncated"]
+    header += ["new tokens", "model calls", "peak memory", "retrieval"]
+    calibrated = any(row.calibration is not None for row in rows.values())
+    header += [*(["calibration s"] if calibrated else []), "failed", "empty", "truncated"]
     body: list[Row] = [
-        [method_cell(run, method), *_cost_cells(rows[method.label, ALL], shown)]
+        [method_cell(run, method), *_cost_cells(rows[method.label, ALL], shown, calibrated)]
         for method in run.methods
         if (method.label, ALL) in rows
     ]
@@ -44,6 +46,9 @@ def cost_table(run: Run, analysis: Analysis, rows: Mapping[tuple[str, str], Cost
     )
     reading += " Judge tokens are those of the prompt tokens that the reader read to compare passages." * (
         "judge_tokens" in shown
+    )
+    reading += (
+        " Calibration is what measuring the reader took once, beside the seconds a question." * calibrated
     )
     imported = ", ".join(code(method.label) for method in run.methods if method.imported)
     reading += (
@@ -97,7 +102,7 @@ def _names(run: Run) -> list[str]:
     return [task.name for task in run.tasks]
 
 
-def _cost_cells(row: CostRow, shown: Sequence[str]) -> list[str]:
+def _cost_cells(row: CostRow, shown: Sequence[str], calibrated: bool) -> list[str]:
     return [
         str(row.n),
         str(row.warm),
@@ -110,6 +115,7 @@ def _cost_cells(row: CostRow, shown: Sequence[str]) -> list[str]:
         number(row.calls, 1),
         memory(row.peak_bytes),
         NOTHING if row.retrieval_share is None else f"{100 * row.retrieval_share:.0f} %",
+        *([NOTHING if row.calibration is None else number(row.calibration, 1)] if calibrated else []),
         str(row.tally.failed),
         str(row.tally.empty),
         str(row.tally.truncated),

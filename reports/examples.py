@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from comparison.records import Record
+from comparison.records import Record, printable
 from reports.collect import ExampleInfo, ReportError, Run, Span
 from reports.selection import coverage
 from reports.tables import number
@@ -93,7 +93,7 @@ def example_text(run: Run, shown: Shown) -> str:
     blocks.append(_block("answer", " | ".join(shown.answers)))
     blocks += [_block("evidence", f"…{before}>>>{gold}<<<{after}…") for before, gold, after in shown.evidence]
     lines = [line for said in shown.said for line in _said_lines(run, said)]
-    return _printable("\n".join([*blocks, *lines]))
+    return printable("\n".join([*blocks, *lines]))
 
 
 def _said_lines(run: Run, said: Said) -> list[str]:
@@ -137,8 +137,3 @@ def _evidence(asked: ExampleInfo) -> Iterator[tuple[str, str, str]]:
 def _block(name: str, text: str) -> str:
     first, rest = f"  {name:9} ", " " * 12
     return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=rest) or first
-
-
-def _printable(text: str) -> str:
-    """Without what would steer a terminal: an answer may hold any character."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -72,11 +72,17 @@ def plan_lines(sizes: Sequence[PlannedSize]) -> list[str]:
     lines = []
     for size in sizes:
         if size.clusters > 1:
-            lines.append(f"{size.name}: {100 * detectable([size]):.1f} points")
+            lines.append(f"{size.name}: {_points([size])}")
     counted = [size for size in sizes if size.confirmatory]
     if len(counted) > 1 and sum(size.clusters for size in counted) > 1:
-        lines.append(f"mean over {len(counted)} tasks: {100 * detectable(counted):.1f} points")
+        lines.append(f"mean over {len(counted)} tasks: {_points(counted)}")
     return lines
+
+
+def _points(sizes: Sequence[PlannedSize]) -> str:
+    """The detectable difference in words; scores run from 0 to 100, so none is larger than that."""
+    points = 100 * detectable(sizes)
+    return f"{points:.1f} points" if points <= 100 else "no difference, there are too few questions"
 
 
 def planned_cost(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 NOTHING = "–"
 MINUS = "\u2212"
 Value = str | int | float | None
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @dataclass(frozen=True)
@@ -63,24 +63,20 @@ def markdown(table: Table, *, level: int = 2) -> str:
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
     """Rows as CSV: numbers to twelve digits, nothing for None and nan, no text that a spreadsheet would
     run."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_csv_value(value) for value in row] for row in rows)
-    return out.getvalue()
+    lines = [header, *([_csv_value(value) for value in row] for row in rows)]
+    return "".join(f"{_csv_line(line)}\n" for line in lines)
 
 
 def code(text: str) -> str:
     """Untrusted text as a markdown code span, in which nothing else is markup."""
-    flat = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip().replace("`", "'")
+    flat = _one_line(text).replace("`", "'")
     return f"`{flat or ' '}`"
 
 
 def plain(text: str) -> str:
-    """Untrusted text as markdown text: whatever could begin emphasis, code, a link, a tag or a cell is
-    escaped."""
-    flat = re.sub(r"\s+", " ", text).strip()
-    return re.sub(r"([\\`*_<|~]|\](?=\())", r"\\\1", flat)
+    """Untrusted text as markdown text: whatever could begin emphasis, code, a link, an entity, a tag or a cell
+    is escaped, bare addresses included."""
+    return re.sub(r"([\\`*_<|~&]|\](?=\()|:(?=//)|(?<=www)\.)", r"\\\1", _one_line(text), flags=re.IGNORECASE)
 
 
 def points(value: float | None, *, signed: bool = False) -> str:
@@ -127,6 +123,18 @@ def _rendered(cell: Cell | str) -> str:
     # A pipe ends the cell even inside a code span, where this is the one escape that GitHub undoes.
     text = code(cell.text).replace("|", "\\|") if cell.code else plain(cell.text)
     return (f"**{text}**" if cell.strong else text) + (f" {plain(cell.after)}" if cell.after else "")
+
+
+def _one_line(text: str) -> str:
+    """Without control characters and what turns the direction of a line; white space is one blank."""
+    return re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip()
+
+
+def _csv_line(values: Sequence[str]) -> str:
+    """One row, in quotes where a cell holds a line break of any kind (a lone carriage return is one too)."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(values)
+    return out.getvalue().removesuffix("\r\n")
 
 
 def _csv_value(value: Value) -> str:

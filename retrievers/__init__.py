@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+import types
+import typing
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import reduce
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -91,7 +96,7 @@ def _load(name: str, target: str, origin: str) -> Callable[..., Ranker]:
     module, _, attribute = target.partition(":")
     try:
         factory = reduce(getattr, attribute.split("."), import_module(module))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(
             f"retriever {name!r} ({origin}) cannot be imported from {target}: {cause}"
@@ -108,14 +113,14 @@ def parse(spec: str) -> tuple[Callable[..., Ranker], dict[str, Any]]:
         raise ValueError(f"{spec!r} is not a retriever: expected name or name(key=value,...)")
     factory, options = find(call[1]), {}
     parameters = list(inspect.signature(factory).parameters.values())[1:]  # the first is the engine
-    accepted = {parameter.name: parameter.default for parameter in parameters}
+    accepted = {parameter.name: parameter for parameter in parameters}
     for part in _parts(call[2] or ""):
         key, _, text = (piece.strip() for piece in part.partition("="))
         if key not in accepted or not text:
             raise ValueError(
                 f"{spec!r}: cannot read {part!r}; {call[1]} takes {', '.join(accepted) or 'no options'}"
             )
-        options[key] = _typed(key, text, accepted[key])
+        options[key] = _typed(key, text, _annotation(factory, accepted[key]))
     return factory, options
 
 
@@ -139,16 +144,61 @@ def _parts(options: str, separator: str = ",") -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _typed(key: str, text: str, default: object) -> object:
-    """`text` as a value of the default's type; a default of None stands for a whole number."""
+def _annotation(factory: Callable[..., Ranker], parameter: inspect.Parameter) -> Any:
+    """The type of an option: as annotated, or else its default's; Any where neither says."""
+    maker = inspect.unwrap(factory)
+    names = vars(sys.modules.get(getattr(maker, "__module__", ""), typing))
+    written = types.SimpleNamespace(__annotations__={"option": parameter.annotation})
+    found = Any
+    if parameter.annotation is not parameter.empty:
+        with suppress(Exception):  # a name that is imported for type checkers only
+            found = typing.get_type_hints(written, dict(names))["option"]
+    default = parameter.default
+    if found is not Any or default is None or default is parameter.empty:
+        return found
+    return (
+        types.GenericAlias(tuple, (type(default[0]), ...))
+        if default and type(default) is tuple
+        else type(default)
+    )
+
+
+def _typed(key: str, text: str, expected: Any) -> object:
+    """`text` as a value of the expected type. ValueError that says which."""
     try:
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[text.lower()]
-        if isinstance(default, tuple):
-            return tuple(_parts(text, ";"))
-        if default is None:
-            return None if text.lower() == "none" else int(text)
-        return type(default)(text) if isinstance(default, int | float) else text
+        return _value(text, expected)
     except (KeyError, ValueError):
-        expected = "a whole number or none" if default is None else f"a value like {default}"
-        raise ValueError(f"{key}={text}: expected {expected}") from None
+        raise ValueError(f"{key}={text}: expected {_words(expected)}") from None
+
+
+def _words(expected: Any) -> str:
+    """A type in the words of an error message."""
+    origin, inner = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_words, inner))
+    if origin is typing.Literal:
+        return " or ".join(map(str, inner))
+    plain = {int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "none"}
+    return plain.get(expected, f"a value of type {getattr(expected, '__name__', expected)}")
+
+
+def _value(text: str, expected: Any) -> object:
+    """What `comparison.options` makes of the same text, once it is in its canonical form."""
+    origin, inner = typing.get_origin(expected), typing.get_args(expected)
+    if expected is Any:
+        several = len(_parts(text, ";")) > 1
+        origin, inner = typing.Union, (tuple,) if several else (int, float, bool, None, str)
+    if origin in (typing.Union, types.UnionType):
+        for choice in sorted(inner, key=lambda choice: choice is str):  # which takes anything
+            with suppress(KeyError, ValueError):
+                return _value(text, choice)
+        raise ValueError(text)
+    if origin is typing.Literal:
+        return {str(choice): choice for choice in inner}[text]
+    if tuple in (origin, expected):
+        return tuple(_value(part, inner[0] if inner else Any) for part in _parts(text, ";"))
+    if expected in (None, types.NoneType):
+        return {"none": None}[text.lower()]
+    if expected is bool:
+        return {"true": True, "false": False}[text.lower()]
+    return expected(text) if expected in (int, float, Path) else text

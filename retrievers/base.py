@@ -1,7 +1,7 @@
 """The contract of a ranker: a question and chunks in, an order of chunks out.
 
-A ranker is built by ``factory(engine, **options)``; every option has a default, whose type is the option's
-type (None: a whole number or none; a tuple: a list with ``;``). Every ranker sorts by `rank`, so that ties fall
+A ranker is built by ``factory(engine, **options)``; every option has a default, and the type that it is annotated
+with, or else its default's (a tuple is a list with ``;``). Every ranker sorts by `rank`, so that ties fall
 the same way in all of them. Torch-free.
 Exercised by ``pytest tests/retrievers``.
 """

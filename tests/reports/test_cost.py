@@ -67,6 +67,26 @@ def test_retrieval_is_its_share_of_the_time_and_nothing_where_there_is_none(tmp_
     assert rows["oprm", "recall"].retrieval_share is None
 
 
+def test_a_calibration_is_a_cost_beside_the_seconds_of_a_question(tmp_path):
+    def edit(row: Row) -> Row:
+        if row["method"] != "oprm":
+            return row
+        return row | {"details": {"calibration_seconds": "?" if row["example"][-1] == "3" else 13.25}}
+
+    run = read_run(replace(ONE_TASK, edit=edit).write(tmp_path))
+    rows = cost_rows(run)
+    assert rows["oprm", "recall"].calibration == 13.25
+    assert rows["full", "recall"].calibration is None
+    table = cost_table(run, analyse(run), rows)
+    place = table.header.index("calibration s")
+    shown = {method.label: cells[place] for method, cells in zip(run.methods, table.rows, strict=True)}
+    assert shown.pop("oprm") == "13.2"
+    assert set(shown.values()) == {"–"}
+    assert "Calibration is what" in table.notes[0]
+    plain = read_run(ONE_TASK.write(tmp_path / "plain"))
+    assert "calibration s" not in cost_table(plain, analyse(plain), cost_rows(plain)).header
+
+
 def test_what_a_ranker_reads_is_shown_where_there_is_any(tmp_path):
     def edit(row: Row) -> Row:
         if row["method"] != "rag:retriever=bm25":

@@ -41,6 +41,9 @@ def test_a_dry_run_reads_task_by_task_and_the_mean_without_unanswerable_tasks():
         "mean over 2 tasks: 10.0 points",
     ]
     assert plan_lines([PlannedSize("a", 1, 1)]) == []
+    few, *others = plan_lines([PlannedSize("a", 4, 4), PlannedSize("b", 6, 6)])
+    assert few == "a: no difference, there are too few questions"  # none is larger than 100 points
+    assert [line.endswith(" points") for line in others] == [True, True]
 
 
 def test_the_program_prints_a_line_for_every_n(capsys):

@@ -58,7 +58,8 @@ def test_a_code_span_holds_any_text(text):
     [
         ("<script>", r"\<script>"),
         ("**loud**", r"\*\*loud\*\*"),
-        ("[click](http://x)", r"[click\](http://x)"),
+        ("[click](http://x)", r"[click\](http\://x)"),
+        ("see www.x.org: &lt; \x1b[2J\u202e.", r"see www\.x.org: \&lt; [2J ."),
         ("two\nlines", "two lines"),
         ("+3.0 [+1.0, +5.0]", "+3.0 [+1.0, +5.0]"),
     ],
