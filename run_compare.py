@@ -21,7 +21,11 @@ examples:
   python run_compare.py --method short=oprm:chunk_size=128 --method my_package.ideas:Echo:times=2
   python run_compare.py --model tiiuae/falcon-mamba-7b-instruct --benchmark "needle:lengths=1k;4k;16k"
   python run_compare.py --config recipes/demo.toml      settings from a file; flags win over it
+  python run_compare.py --config FILE --timeout 60      a watched process answers; one that hangs is killed
+  python run_compare.py --config FILE --shard 2/8       the second of eight jobs that share one run folder
+  python run_compare.py --config FILE --executor ray    every GPU answers; a cluster's with --ray-address
   python run_compare.py --list                          every method, benchmark and retriever
+  python run_compare.py doctor                          what this machine can run, and what is not installed
 
 A SPEC is NAME, NAME:key=value,key=value or LABEL=SPEC. Lists use ';' (quote them), 1k is 1000, a value may
 be NAME(key=value,...), and NAME may be module.path:Factory. The same command again goes on where it stopped;
@@ -48,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = flags.add_argument
     add("--model", metavar="NAME", help="tiny (the embedded model, the default), a hub id or a local folder")
+    add("--revision", metavar="REV", help="the commit, branch or tag of a hub id (the reader's own)")
     add(
         "--method",
         metavar="SPEC",
@@ -77,6 +82,11 @@ def parser() -> argparse.ArgumentParser:
         help="somebody's <task>.jsonl files (pred and _id or answers) as one more method; again for more",
     )
     add("--out", metavar="DIR", help="the run folder (runs/compare)")
+    add("--shard", metavar="I/N", help="answer the I-th of N parts of every task (a SLURM array's jobs)")
+    add("--timeout", metavar="S", type=float, help="kill an answer after S seconds; it counts as failed")
+    add("--executor", choices=("serial", "ray"), help="who answers: this machine, or Ray's workers (serial)")
+    add("--workers", metavar="N", type=int, help="Ray: workers (the cluster's GPUs, or one a machine)")
+    add("--ray-address", metavar="ADDR", help="Ray: a cluster to join (default: one on this machine)")
     add("--config", metavar="FILE", type=Path, help="a TOML file of these settings; flags win over it")
     add("--dry-run", action="store_true", help="print what would be run, with counts, and stop")
     add("--list", action="store_true", help="list the methods, benchmarks and retrievers, and stop")
@@ -87,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for a user's error, 130 when interrupted."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
+        if arguments[:1] == ["doctor"]:
+            return _doctor(arguments[1:])
         given = vars(parser().parse_args(arguments))
         return _list() if given.get("list") else _compare(given, arguments)
     except KeyboardInterrupt:
@@ -95,8 +107,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 130
     except (ValueError, OSError) as problem:
-        print(f"run_compare.py: error: {' '.join(str(problem).split())}", file=sys.stderr)
+        from comparison.records import printable
+
+        print(f"run_compare.py: error: {printable(' '.join(str(problem).split()))}", file=sys.stderr)
         return 2
+
+
+def _doctor(flags: Sequence[str]) -> int:
+    from comparison.doctor import diagnose
+
+    if flags:
+        raise ValueError(f"doctor looks at this machine alone: expected nothing beside it, not {flags[0]!r}")
+    return diagnose()
 
 
 def _list() -> int:
@@ -125,7 +147,13 @@ def _compare(given: dict, arguments: Sequence[str]) -> int:
     from comparison.run import run
 
     tally, report = run(planned, tasks, shlex.join(["python", "run_compare.py", *arguments]))
-    print(f"\n{tally.describe()}\n\n{main_table(planned.out / 'results.csv')}\n\nreport: {report}")
+    if report is None:
+        print(
+            f"\n{tally.describe()}\n{tally.left:,} answers are left to other shards; the last makes the report, "
+            f"and so does: python -m reports {shlex.quote(str(planned.out))}"
+        )
+    else:
+        print(f"\n{tally.describe()}\n\n{main_table(planned.out / 'results.csv')}\n\nreport: {report}")
     return 0
 
 

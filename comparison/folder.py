@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.base import Example, digest
+from benchmarks.base import Example, Task, digest
+from comparison import provenance
 from comparison.grid import PlannedTask
+from comparison.plan import Plan
 from comparison.provenance import LOCAL
 from comparison.records import canonical_digest, read_lines, task_file, write_whole
+
+if TYPE_CHECKING:
+    from comparison.answering import Facts
+    from comparison.pending import Contender
 
 SCHEMA = 1
 AROUND = 300
@@ -29,8 +36,11 @@ class FolderError(ValueError):
 
 def wording(planned: PlannedTask) -> dict[str, Any]:
     """What every prompt of a task is made of, and what stops its answers."""
-    task = planned.task
-    return {
+    return _turn(planned.task)
+
+
+def _turn(task: Task) -> dict[str, Any]:
+    words = {
         "before": task.before,
         "after": task.after,
         "clause": task.no_answer_clause,
@@ -40,6 +50,7 @@ def wording(planned: PlannedTask) -> dict[str, Any]:
         "stop": list(task.stop),
         "gather": task.gather,
     }
+    return words | ({"second": _turn(task.second)} if task.second else {})
 
 
 def task_entry(planned: PlannedTask) -> dict[str, Any]:
@@ -56,12 +67,79 @@ def task_entry(planned: PlannedTask) -> dict[str, Any]:
     }
 
 
-def write_run(run_dir: Path, new: Mapping[str, Any]) -> dict[str, Any]:
+def known_settings(plan: Plan, tasks: Sequence[PlannedTask]) -> dict[str, Any]:
+    """The part of `run.json` that is known before the reader is loaded, to refuse a folder early."""
+    settings = {
+        "model": plan.reader.name,
+        "path": plan.reader.path,
+        "seed": plan.seed,
+        "baseline": plan.baseline,
+    }
+    if Path(plan.reader.path).is_dir():
+        settings["revision"] = provenance.folder_revision(Path(plan.reader.path))
+    if plan.device != "auto":
+        settings["device"] = plan.device
+    if plan.dtype != "auto":
+        settings["dtype"] = plan.dtype
+    return {
+        "schema": SCHEMA,
+        "settings": settings,
+        "limit": plan.limit,
+        "methods": [{"label": one.label, "spec": one.spec} for one in plan.methods],
+        "benchmarks": [
+            {
+                "label": benchmark.label,
+                "spec": benchmark.spec,
+                "tasks": [task_entry(planned) for planned in tasks if planned.benchmark is benchmark],
+            }
+            for benchmark in plan.benchmarks
+        ],
+    }
+
+
+def describe_run(
+    plan: Plan, tasks: Sequence[PlannedTask], contenders: Sequence[Contender], facts: Facts, command: str
+) -> dict[str, Any]:
+    """What `run.json` holds: the settings that must not change, then what was planned, then provenance."""
+    known = known_settings(plan, tasks)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    session = provenance.session(facts.settings["kernel"], facts.place)
+    name = canonical_digest(session)[:8]
+    return {
+        **known,
+        "command": command,
+        "created": created,
+        "settings": known["settings"] | dict(facts.settings),
+        "methods": [_method_entry(contender) for contender in contenders],
+        "trained_length": plan.reader.trained_length,
+        **session,
+        "session": name,
+        "sessions": {name: {"created": created, **session}},
+    }
+
+
+def _method_entry(one: Contender) -> dict[str, Any]:
+    entry = {
+        "label": one.label,
+        "spec": one.resolved.spec,
+        "control": one.traits.control,
+        "version": one.traits.version,
+    }
+    return entry | ({"imported": True} if one.imported else {})
+
+
+def write_run(run_dir: Path, new: Mapping[str, Any], *, alone: bool = True) -> dict[str, Any]:
     """Write `run.json`, extended where the folder has one already, and return it.
 
-    Raises `FolderError` if the folder was made under settings that would change its answers.
+    Raises `FolderError` if the folder was made under settings that would change its answers, or if it is not
+    written `alone` and the limit is another: shards of two limits could give an answer twice.
     """
     run = dict(new) if (old := _read_run(run_dir)) is None else _extended(run_dir, old, new)
+    if old is not None and not alone and old["limit"] != new["limit"]:
+        raise FolderError(
+            f"{run_dir} is being written by shards of --limit {old['limit'] or 'none'}, and this run has "
+            f"{new['limit'] or 'none'}: wait for them"
+        )
     write_whole(run_dir / "run.json", json.dumps(run, indent=1, ensure_ascii=True) + "\n")
     return run
 
@@ -102,6 +180,7 @@ def extend(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **new,
         "created": old["created"],
+        "sessions": {**new.get("sessions", {}), **old.get("sessions", {})},
         "methods": _extend_methods(old["methods"], new["methods"]),
         "benchmarks": _extend_benchmarks(old["benchmarks"], new["benchmarks"]),
     }

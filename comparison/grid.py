@@ -19,6 +19,7 @@ from benchmarks.base import CountTokens, Example, Outline, Task, TaskSet, digest
 from comparison import options
 from comparison.imports import Predictions, pair
 from comparison.plan import Plan, PlanError, Resolved
+from comparison.records import printable
 from models.specs import ReaderError, ReaderSpec
 
 CHARACTERS_A_TOKEN = 4
@@ -26,7 +27,7 @@ SHOWN = 3  # lines on rows that were left out, a task
 
 
 class Chosen(Sequence[Example]):
-    """Some of a benchmark's examples, read from disk when asked for if the benchmark does so."""
+    """Some of a benchmark's examples, read from disk or made when asked for if the benchmark does so."""
 
     def __init__(self, examples: Sequence[Example], places: Sequence[int]) -> None:
         lazy = not isinstance(examples, list | tuple)
@@ -80,7 +81,11 @@ def token_counter(reader: ReaderSpec, trust_remote_code: bool = False) -> CountT
 def estimate_or_count(reader: ReaderSpec, trust_remote_code: bool = False) -> CountTokens:
     """For a dry run: the reader's own count, or four characters a token where its tokenizer is not at hand,
     which is said on stderr. Nothing is downloaded for a dry run."""
-    if reader.packaged or Path(reader.tokenizer or reader.path).is_dir() or _is_cached(reader):
+    folder = Path(reader.tokenizer or reader.path)
+    if (folder / "tokenizer.json").is_file():
+        with suppress(Exception):  # tokenizers raises nothing more particular for a file that it cannot read
+            return _file_counter(folder / "tokenizer.json")
+    if reader.packaged or folder.is_dir() or _is_cached(reader):
         with suppress(ReaderError):
             return token_counter(reader, trust_remote_code)
     print(
@@ -89,6 +94,14 @@ def estimate_or_count(reader: ReaderSpec, trust_remote_code: bool = False) -> Co
         file=sys.stderr,
     )
     return lambda text: -(-len(text) // CHARACTERS_A_TOKEN)
+
+
+def _file_counter(path: Path) -> CountTokens:
+    """The count of a tokenizer's file by itself: transformers, which reads the same file, takes seconds to load."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _is_cached(reader: ReaderSpec) -> bool:
@@ -134,17 +147,19 @@ def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:
     task = task_set.task
     if benchmark.label != benchmark.spec:
         task = replace(task, name=f"{benchmark.label}-{task.name}")
+    if not task.name.isprintable():
+        raise PlanError(f"task {task.name!r} holds a character that cannot be printed: expected plain text")
     metrics.version(task.metric)  # an unknown metric is an error here and not after the first answer
     outlines = task_set.outlines
     _check_ids(task, outlines, task_set.left_out)
     places = take_evenly(outlines, plan.limit)
     examples = Chosen(task_set.examples, places)
     clusters = set()
-    for example in examples:
-        check_example(task, example)
-        clusters.add(example.cluster)
+    for number, place in enumerate(places):
+        outline = outlines[place]
+        clusters.add(outline.document or check_example(task, examples[number]))
         if task_set.confirmatory:
-            check_no_answer(task, example, plan.reader.no_answer)
+            check_no_answer(task, outline, plan.reader.no_answer)
     if examples[0].answers:  # a metric whose package is missing is an error here too
         task.score(examples[0].answers[0], examples[0])
     return PlannedTask(
@@ -170,17 +185,18 @@ def _check_ids(task: Task, outlines: Sequence[Outline], left_out: Sequence[str])
         raise PlanError(f"task {task.name} has {count} examples of the id {doubled!r}: ids must differ")
 
 
-def check_example(task: Task, example: Example) -> None:
-    """Raises `PlanError` for what no method could answer: no context, no question."""
+def check_example(task: Task, example: Example) -> str:
+    """The example's document. Raises `PlanError` for what no method could answer: no context, no question."""
     if not example.context.strip():
         raise PlanError(f"task {task.name}, example {example.id} has an empty context")
     if not example.question.strip() and task.asks:
         raise PlanError(f"task {task.name}, example {example.id} has no question")
     if any(not 0 <= start < end <= len(example.context) for start, end in example.evidence):
         raise PlanError(f"task {task.name}, example {example.id} has evidence outside its context")
+    return example.cluster
 
 
-def check_no_answer(task: Task, example: Example, word: str) -> None:
+def check_no_answer(task: Task, example: Outline, word: str) -> None:
     """Raises `PlanError` where the reader's no-answer word is an answer: the IDK filter would drop it."""
     if any(answer.strip().casefold() == word.casefold() for answer in example.answers):
         raise PlanError(
@@ -216,7 +232,10 @@ def describe(plan: Plan, tasks: Sequence[PlannedTask]) -> str:
         lines += _left_out(task)
     total = len(plan.methods) * sum(len(task.examples) for task in tasks)
     lines.append(f"total    {len(plan.methods)} methods x {len(tasks)} tasks: {total:,} answers")
-    return "\n".join(lines)
+    if plan.shard:
+        part = len(plan.methods) * sum(len(plan.shard.places(len(task.examples))) for task in tasks)
+        lines.append(f"shard    {plan.shard.number} of {plan.shard.of}: {part:,} of them")
+    return printable("\n".join(lines))
 
 
 def _left_out(planned: PlannedTask) -> list[str]:

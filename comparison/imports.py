@@ -10,6 +10,7 @@ Exercised by ``pytest tests/comparison/test_imported_predictions.py``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,10 +71,10 @@ class _Row:
 def parse_import(text: str) -> tuple[str, Path]:
     """``LABEL=DIR``. ImportFolderError for anything else, and for a folder without any ``.jsonl``."""
     label, equals, folder = (part.strip() for part in text.partition("="))
-    if not equals or not label or not folder:
+    if not equals or not label or not folder or not text.isprintable():
         raise ImportFolderError(f"--import-predictions {text!r}: expected LABEL=DIR")
     path = Path(folder)
-    if not path.is_dir() or not any(path.glob("*.jsonl")):
+    if not os.path.isdir(path) or not any(path.glob("*.jsonl")):  # is_dir raises for a name that is too long
         raise ImportFolderError(
             f"--import-predictions {label}: {folder} is no folder with <task>.jsonl files"
         )
@@ -109,7 +110,7 @@ def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> P
 def _file(folder: Path, task: str) -> Path | None:
     """The task's own file, or that of the name which LongBench's runner gives an `_e` task."""
     names = dict.fromkeys((task, task.removesuffix("_e")))
-    paths = (folder / f"{name}.jsonl" for name in names)
+    paths = (folder / f"{name}.jsonl" for name in names if Path(name).name == name)
     return next((path for path in paths if path.is_file()), None)
 
 

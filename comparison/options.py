@@ -29,9 +29,19 @@ _GUESSES = (int, float, bool, None, str)  # what an option without any type is t
 def parameters(factory: Factory) -> tuple[dict[str, inspect.Parameter], bool]:
     """A factory's options by name, and whether it takes any others (``**options``).
 
-    The first parameter is the reader or the token counter, and no option.
+    The first parameter is the reader or the token counter, and no option. Raises `SpecError` for a factory
+    that has no such parameter, or no signature at all.
     """
-    listed = list(inspect.signature(factory).parameters.values())[1:]
+    try:
+        first, *listed = inspect.signature(factory).parameters.values()
+        given = first.kind not in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    except (TypeError, ValueError):
+        given = False
+    if not given:
+        raise SpecError(
+            f"{getattr(factory, '__qualname__', factory)} cannot be called with a reader (or a token counter): "
+            "expected factory(engine, **options)"
+        )
     usable = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = {parameter.name: parameter for parameter in listed if parameter.kind in usable}
     return named, any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in listed)
@@ -118,10 +128,11 @@ def annotation(factory: Factory, parameter: inspect.Parameter) -> Any:
 
 def _look_up(text: str, factory: Factory) -> Any:
     maker = inspect.unwrap(factory)
-    names = dict(vars(sys.modules.get(getattr(maker, "__module__", ""), typing)))
+    names = vars(sys.modules.get(getattr(maker, "__module__", ""), typing))
+    written = types.SimpleNamespace(__annotations__={"option": text})
     try:
-        return eval(text, names)  # the factory's own annotation, never a user's text
-    except Exception:
+        return typing.get_type_hints(written, dict(names), include_extras=True)["option"]
+    except Exception:  # a name that is imported for type checkers only, or no type
         return Any
 
 

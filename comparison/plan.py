@@ -6,7 +6,9 @@ Exercised by ``python run_compare.py --dry-run`` and ``--list``.
 
 from __future__ import annotations
 
+import math
 import tomllib
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +21,13 @@ import retrievers
 from comparison import options
 from comparison.imports import Imported, parse_import
 from comparison.naming import Spec, SpecError, parse, parse_nested
-from models.specs import READERS, ReaderSpec, describe, reader_spec
+from models.specs import READERS, ReaderSpec, at_revision, describe, reader_spec
 
 METHODS = ("full", "truncate", "closed_book", "random_chunk", "oracle_chunk", "oprm", "rag")
 BENCHMARKS = ("recall", "needle", "multihop")
 DEFAULTS: dict[str, Any] = {
     "model": "tiny",
+    "revision": None,
     "method": list(METHODS),
     "benchmark": list(BENCHMARKS),
     "baseline": "full",
@@ -36,7 +39,13 @@ DEFAULTS: dict[str, Any] = {
     "data-dir": None,
     "import-predictions": [],
     "out": "runs/compare",
+    "shard": None,
+    "timeout": None,
+    "executor": "serial",
+    "workers": None,
+    "ray-address": None,
 }
+EXECUTORS = ("serial", "ray")
 RANKERS = ("retriever", "candidates")
 """The options of methods that name a ranker, which must be found before a model is loaded."""
 REGISTRIES: dict[str, Any] = {"method": methods, "benchmark": benchmarks, "retriever": retrievers}
@@ -44,6 +53,31 @@ REGISTRIES: dict[str, Any] = {"method": methods, "benchmark": benchmarks, "retri
 
 class PlanError(ValueError):
     """A comparison that cannot be run as asked; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` (from 1) of `of` equal parts of every task; all methods of an example are in one part."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """``i/n``. Raises `PlanError` for anything else."""
+        number, slash, of = text.strip().partition("/")
+        sound = slash and all(part.isascii() and part.isdecimal() and len(part) < 10 for part in (number, of))
+        if not sound or not 1 <= int(number) <= int(of):
+            raise PlanError(f"--shard {text!r}: expected i/n with i from 1 to n, such as 2/8")
+        return cls(int(number), int(of))
+
+    @property
+    def writer(self) -> str:
+        return f"shard-{self.number}-of-{self.of}"
+
+    def places(self, examples: int) -> range:
+        """The places of this part's examples in a task of so many."""
+        return range(self.number - 1, examples, self.of)
 
 
 @dataclass(frozen=True)
@@ -66,7 +100,8 @@ class Resolved:
 @dataclass(frozen=True)
 class Plan:
     """Everything that was asked for, resolved. `baseline` is the label of one of the methods; those of
-    `imports` are methods whose predictions are in a folder."""
+    `imports` are methods whose predictions are in a folder. `timeout` is in seconds an answer; `workers` and
+    `ray_address` are the executor `ray`'s."""
 
     reader: ReaderSpec
     methods: tuple[Resolved, ...]
@@ -80,6 +115,16 @@ class Plan:
     data_dir: Path | None
     out: Path
     imports: Mapping[str, Path] = field(default_factory=dict)
+    shard: Shard | None = None
+    timeout: float | None = None
+    executor: str = "serial"
+    workers: int | None = None
+    ray_address: str | None = None
+
+    @property
+    def writer(self) -> str:
+        """The name under which a run folder is written: two runs of one name would double their answers."""
+        return self.shard.writer if self.shard else "serial"
 
 
 def make_plan(given: Mapping[str, Any]) -> Plan:
@@ -92,7 +137,8 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
         raise PlanError(f"--limit is {settings['limit']}, expected at least 1")
     if not settings["benchmark"]:
         raise PlanError("no benchmark was named, expected at least one")
-    reader = reader_spec(settings["model"])
+    _check_execution(settings)
+    reader = at_revision(reader_spec(settings["model"]), settings["revision"])
     chosen = [resolve("method", text) for text in settings["method"]]
     folders = [parse_import(text) for text in settings["import-predictions"]]
     chosen += [_imported(label) for label, _ in folders]
@@ -116,7 +162,26 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
         data_dir=None if data_dir is None else Path(data_dir),
         out=Path(settings["out"]),
         imports=dict(folders),
+        shard=None if settings["shard"] is None else Shard.parse(settings["shard"]),
+        timeout=settings["timeout"],
+        executor=settings["executor"],
+        workers=settings["workers"],
+        ray_address=settings["ray-address"],
     )
+
+
+def _check_execution(settings: Mapping[str, Any]) -> None:
+    """Raises `PlanError` where what was asked of the workers cannot be."""
+    timeout, workers, executor = settings["timeout"], settings["workers"], settings["executor"]
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise PlanError(f"--timeout is {timeout:g}, expected seconds above 0")
+    if executor not in EXECUTORS:
+        raise PlanError(f"--executor is {executor!r}, expected {' or '.join(EXECUTORS)}")
+    if workers is not None and workers < 1:
+        raise PlanError(f"--workers is {workers}, expected at least 1")
+    for name in ("workers", "ray-address"):
+        if settings[name] is not None and executor != "ray":
+            raise PlanError(f"--{name} is for --executor ray, which was not asked for")
 
 
 # Settings
@@ -142,7 +207,9 @@ def _check_type(path: Path, name: str, value: Any) -> None:
     if isinstance(DEFAULTS[name], list):
         good = isinstance(value, list) and all(isinstance(spec, str) for spec in value)
         expected = "a list of LABEL=DIR" if name == "import-predictions" else "a list of SPECs"
-    elif name in ("limit", "seed"):
+    elif name == "timeout":
+        good, expected = isinstance(value, int | float) and not isinstance(value, bool), "seconds"
+    elif name in ("limit", "seed", "workers"):
         good, expected = isinstance(value, int) and not isinstance(value, bool), "a whole number"
     elif name == "trust-remote-code":
         good, expected = isinstance(value, bool), "true or false"
@@ -193,12 +260,16 @@ def _find(kind: str, name: str) -> Callable[..., Any]:
         return registry.find(name)
     except ValueError as problem:
         cause = problem.__cause__
-        missing = isinstance(cause, AttributeError) or (
-            isinstance(cause, ModuleNotFoundError) and f"{module}.".startswith(f"{cause.name}.")
-        )
-        if cause is None or missing:
+        if cause is None or _leads_nowhere(cause):
             raise
-        raise cause from None
+        raise ImportError(f"{kind} {name!r} failed while it was imported, with the error above") from cause
+
+
+def _leads_nowhere(cause: BaseException) -> bool:
+    """Whether there is no such module or attribute: none of the module's own lines was run."""
+    frames = traceback.extract_tb(cause.__traceback__)[1:]
+    own = any("importlib" not in frame.filename for frame in frames)
+    return isinstance(cause, AttributeError | ModuleNotFoundError) and not own
 
 
 def _with_baseline(text: str, chosen: Sequence[Resolved]) -> tuple[str, list[Resolved]]:

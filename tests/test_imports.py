@@ -31,7 +31,9 @@ PROGRAMS = (
     "methods.__main__",
     "methods.decimamba.__main__",
     "methods.longmamba.__main__",
+    "methods.upi.__main__",
     "models.efficiency",
+    "models.tiny.capacity",
     "models.tiny.evaluate",
     "models.tiny.train",
     "reports.__main__",
@@ -49,12 +51,18 @@ TORCH_FREE = (
     "benchmarks.sources",
     "benchmarks.stored",
     "benchmarks.metrics",
+    "comparison.answering",
+    "comparison.doctor",
     "comparison.folder",
     "comparison.grid",
     "comparison.imports",
+    "comparison.pending",
     "comparison.plan",
+    "comparison.ray_workers",
     "comparison.records",
     "comparison.run",
+    "comparison.schedule",
+    "comparison.workers",
     "methods",
     "methods.base",
     "models",
@@ -160,7 +168,7 @@ def test_what_must_load_without_torch_does():
         "import importlib, sys\n"
         f"for name in {TORCH_FREE!r}:\n"
         "    importlib.import_module(name)\n"
-        "    heavy = {'torch', 'transformers', 'numba'} & set(sys.modules)\n"
+        "    heavy = {'torch', 'transformers', 'numba', 'ray'} & set(sys.modules)\n"
         "    assert not heavy, f'{name} loads {heavy}'\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -30,6 +30,11 @@ FLAGS = (
     "dtype",
     "data-dir",
     "out",
+    "shard",
+    "timeout",
+    "executor",
+    "workers",
+    "ray-address",
     "config",
 )
 
@@ -118,6 +123,39 @@ def test_a_dry_run_prints_the_grid_and_writes_nothing(cli, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_starts_no_worker_and_counts_its_shard(cli, tmp_path, monkeypatch):
+    monkeypatch.delattr(sys.modules["models.engine"], "Engine")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    status, out, _ = cli(*READER, "--dry-run", "--executor", "ray", "--timeout", 60, "--shard", "2/4")
+    assert status == 0
+    assert "1 methods x 1 tasks: 6 answers\nshard    2 of 4: 2 of them\n" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shard_that_finds_the_grid_complete_makes_the_report(cli, tmp_path):
+    status, out, err = cli(*READER, "--out", "a run", "--shard", "2/2")
+    assert (status, err) == (0, "")
+    assert out.endswith(
+        "\n3 answers\n3 answers are left to other shards; the last makes the report, and so does: "
+        "python -m reports 'a run'\n"
+    )
+    assert not (tmp_path / "a run" / "report.md").exists()
+    status, out, _ = cli(*READER, "--out", "a run", "--shard", "1/2")
+    assert status == 0
+    assert out.splitlines()[-1] == "report: a run/report.md"
+    assert "comparison_fakes:Last  100.0" in out
+    assert len(records_of("a run")) == 6
+
+
+def test_a_running_shard_refuses_a_serial_run_before_its_reader_is_loaded(cli, tmp_path, monkeypatch):
+    from comparison.records import writer_lock
+
+    cli(*READER, "--out", "run", "--shard", "1/2")
+    monkeypatch.delattr(sys.modules["models.engine"], "Engine")
+    with writer_lock(tmp_path / "run", "shard-2-of-2"):
+        assert refused(cli(*READER, "--out", "run"), "being written by pid", "as 'shard-2-of-2'")
+
+
 def test_the_list_needs_no_reader(cli):
     status, out, _ = cli("--list")
     assert status == 0
@@ -152,6 +190,11 @@ def test_the_help_loads_nothing_heavy():
         (["--limit", "many"], "--limit"),
         (["--limit", "0"], "--limit is 0"),
         (["--device", "tpu"], "--device"),
+        (["--shard", "3/2"], "--shard '3/2': expected i/n with i from 1 to n"),
+        (["--timeout", "0"], "--timeout is 0"),
+        (["--timeout", "soon"], "--timeout"),
+        (["--workers", "2"], "--workers is for --executor ray"),
+        (["--executor", "slurm"], "--executor"),
         (["--method", "comparison_fakes:Last:wron=1"], "did you mean wrong?"),
         (["--method", "fulll"], "full"),
         (["--benchmark", "recal"], "recall"),

@@ -5,6 +5,8 @@ As a program it is `run_compare.py` with this reader in place of the engine, for
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from contextlib import contextmanager
@@ -30,7 +32,7 @@ class FakeEngine:
         self._cost = Cost()
 
     @classmethod
-    def load(cls, name, *, device, dtype, trust_remote_code):
+    def load(cls, name, **settings):
         return cls()
 
     @contextmanager
@@ -76,6 +78,37 @@ class Gated(Last):
     def answer(self, context, question):
         while len(self.calls) == 3 and not Path("gate").exists():
             time.sleep(0.01)
+        return super().answer(context, question)
+
+
+class Hangs(Last):
+    """Hangs at question `at`, until there is a file called awake."""
+
+    def __init__(self, engine, *, at: int = 2):
+        super().__init__(engine)
+        self.at = at
+
+    def answer(self, context, question):
+        while question == f"What comes last, {self.at}?" and not Path("awake").exists():
+            time.sleep(0.01)
+        return super().answer(context, question)
+
+
+class Dies(Last):
+    """Kills its process at question `at`, `times` over."""
+
+    def __init__(self, engine, *, at: int = 2, times: int = 1):
+        super().__init__(engine)
+        self.at, self.times = at, times
+
+    def answer(self, context, question):
+        if question == f"What comes last, {self.at}?":
+            with Path(f"deaths-{self.times}").open("a+") as deaths:
+                deaths.seek(0)
+                if len(deaths.read()) < self.times:
+                    deaths.write("+")
+                    deaths.flush()
+                    os.kill(os.getpid(), signal.SIGKILL)
         return super().answer(context, question)
 
 
@@ -180,12 +213,15 @@ def install(monkeypatch=None):
             monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-if __name__ == "__main__":
-    import run_compare
+if __name__ in ("__main__", "__mp_main__"):  # the second is its name in a worker process
     from comparison import provenance
 
     # A version follows the checkout's files, and somebody may be editing them between two processes of a test.
     provenance.method_version = lambda factory, weights=None: "1"
-    sys.modules["comparison_fakes"] = sys.modules["__main__"]
+    sys.modules["comparison_fakes"] = sys.modules[__name__]
     install()
+
+if __name__ == "__main__":
+    import run_compare
+
     sys.exit(run_compare.main())

@@ -7,7 +7,7 @@ from comparison_fakes import FakeEngine, Last, Sometimes, count_words
 
 from comparison import grid
 from comparison.plan import make_plan
-from comparison.run import compare
+from comparison.run import compare, compare_with_workers
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,8 @@ def run(tmp_path):
         }
         plan = make_plan(given | settings)
         tasks = grid.load_tasks(plan, count_words)
+        if plan.timeout or plan.executor == "ray":
+            return compare_with_workers(plan, tasks, FakeEngine, command="a test")
         return compare(plan, tasks, engine or FakeEngine(), command="a test")
 
     return go

@@ -7,11 +7,10 @@ import json
 import pytest
 from comparison_fakes import FakeEngine, count_words
 
-from comparison.folder import FolderError, check_folder, extend
+from comparison.folder import FolderError, check_folder, extend, known_settings
 from comparison.grid import load_tasks
 from comparison.plan import make_plan
 from comparison.records import read_records
-from comparison.run import known_settings
 
 
 def run_json(tmp_path):

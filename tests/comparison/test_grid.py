@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from comparison_fakes import count_words
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.base import Example, Outline, Task, TaskSet
 from comparison import grid
 from comparison.plan import PlanError, make_plan
-from models.specs import reader_spec
+from models.specs import ReaderError, reader_spec
 
 STEADY = settings(derandomize=True, deadline=None)
 BUCKETS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=40)
@@ -151,6 +152,31 @@ def test_of_examples_on_disk_only_the_chosen_are_read_and_none_is_kept(monkeypat
     assert "1 rows left out:\n         f:1: bad" in grid.describe(plan, [planned])
 
 
+def test_examples_whose_document_is_known_are_not_read_for_the_plan(monkeypatch):
+    pool = OnDisk(examples("aabb"))
+    pool.outlines = [one._replace(document=f"d{place // 3}") for place, one in enumerate(pool.outlines)]
+    task = Task("t", "", "{question}", "value", 8)
+    monkeypatch.setattr("comparison_fakes.words", lambda count_tokens: [TaskSet(task, pool)])
+    _, [planned] = load("comparison_fakes:words")
+    assert set(pool.read) == {0}  # the first is scored, to try the metric
+    assert planned.clusters == 2
+
+
+def test_the_no_answer_word_is_an_answer_of_absent_tasks_only_also_of_examples_that_are_not_read(monkeypatch):
+    pool = OnDisk(examples("aa"))
+    pool.outlines = [Outline(one.id, one.bucket, ("error",), "d") for one in pool.outlines]
+    task = Task("t", "", "{question}", "value", 8)
+
+    def load_as(*, confirmatory):
+        task_set = TaskSet(task, pool, confirmatory=confirmatory)
+        monkeypatch.setattr("comparison_fakes.words", lambda count_tokens: [task_set])
+        return load("comparison_fakes:words")[1]
+
+    with pytest.raises(PlanError, match="no-answer word"):
+        load_as(confirmatory=True)
+    assert len(load_as(confirmatory=False)[0].examples) == 2
+
+
 def test_a_metric_that_cannot_be_computed_here_fails_before_a_model_is_loaded(monkeypatch):
     def without_package(task, prediction, example):
         raise ValueError("words are cut with jieba, which is not installed")
@@ -158,6 +184,22 @@ def test_a_metric_that_cannot_be_computed_here_fails_before_a_model_is_loaded(mo
     monkeypatch.setattr(Task, "score", without_package)
     with pytest.raises(ValueError, match="jieba"):
         load("comparison_fakes:words")
+
+
+def test_a_dry_run_counts_by_the_file_of_a_tokenizer_as_the_run_does(tmp_path, monkeypatch, capsys):
+    reader = reader_spec("tiny")
+    texts = ("The office of Alden is in Paris.", "Zzyzx, 42? <s> \u00e9", "", " two  blanks\n")
+    expected = [grid.token_counter(reader)(text) for text in texts]
+
+    def not_asked(*anything):
+        raise ReaderError("a dry run needs no transformers")
+
+    monkeypatch.setattr(grid, "token_counter", not_asked)
+    assert [grid.estimate_or_count(reader)(text) for text in texts] == expected
+    assert capsys.readouterr().err == ""
+    (tmp_path / "tokenizer.json").write_text("{torn")
+    assert grid.estimate_or_count(replace(reader, path=str(tmp_path)))("12345") == 2
+    assert "4 characters a token" in capsys.readouterr().err
 
 
 def test_a_dry_run_without_the_tokenizer_estimates_and_says_so(capsys, monkeypatch):

@@ -38,6 +38,13 @@ def test_rows_are_paired_by_id_in_any_order_and_number(folder):
     assert found.describe() == "3 predictions imported, paired by _id"
 
 
+def test_ids_may_be_numbers_and_one_that_comes_again_is_that_of_the_second_example(folder):
+    outlines = [Outline(name, "a", ("one",)) for name in ("7", "7-2", "8")]
+    write(folder, [{"pred": text, "_id": number} for text, number in (("a", 7), ("b", 8), ("c", 7))])
+    found = pair("theirs", folder, TASK, outlines)
+    assert (found.texts, found.how) == ({"7": "a", "8": "b", "7-2": "c"}, "paired by _id")
+
+
 def test_a_torn_row_beside_ids_is_named_and_counted(folder):
     write(folder, [*list(predictions())[:2], '{"_id": "words-2", "pr'])
     found = pair("theirs", folder, TASK, OUTLINES)
@@ -58,6 +65,7 @@ def test_rows_without_known_ids_are_paired_by_order_and_equal_answers(folder):
     ("rows", "part"),
     [
         (list(predictions(ids=False))[:5], "has 5 rows and task words_e has 6 examples"),
+        ([*predictions(ids=False)] * 2, "has 12 rows and task words_e has 6 examples"),
         (list(predictions(ids=False))[::-1], "words.jsonl:1 has other answers than example words-0"),
         (list(predictions(ids=False, answers=False)), "words.jsonl:1 has neither a known _id nor a list of"),
         ([row | {"answers": ["x"]} for row in predictions()], "other answers than example words-0"),

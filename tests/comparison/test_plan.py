@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import benchmarks
 from comparison import plan
-from comparison.plan import PlanError, make_plan, read_config, resolve
+from comparison.plan import PlanError, Shard, make_plan, read_config, resolve
 
 STEADY = settings(derandomize=True, deadline=None)
 
@@ -23,6 +25,18 @@ def test_nothing_said_means_the_default_methods_and_benchmarks():
     assert [benchmark.label for benchmark in made.benchmarks] == list(plan.BENCHMARKS)
     assert made.baseline == "full"
     assert made.reader.name == "tiny"
+
+
+def test_the_revision_asked_for_takes_the_place_of_the_readers_own():
+    assert (
+        make_plan({"model": "lab/some", "benchmark": ["passkey"], "revision": "v1.0"}).reader.revision
+        == "v1.0"
+    )
+    pinned = make_plan({"model": "mamba-130m"}).reader.revision
+    assert pinned is not None
+    assert make_plan({"model": "mamba-130m", "revision": "v1.0"}).reader.revision == "v1.0" != pinned
+    with pytest.raises(ValueError, match="tiny is a local folder, which has no revision"):
+        make_plan({"revision": "v1.0"})
 
 
 def test_the_baseline_is_put_first_where_the_methods_leave_it_out():
@@ -79,9 +93,11 @@ def test_an_unknown_benchmark_and_reader_are_refused():
 def test_a_plugin_that_breaks_while_imported_shows_its_own_error(tmp_path, monkeypatch):
     (tmp_path / "broken_plugin.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ZeroDivisionError) as failure:
+    with pytest.raises(ImportError, match="method 'broken_plugin:Thing' failed") as failure:
         resolve("method", "broken_plugin:Thing")
-    assert failure.traceback[-1].path.name == "broken_plugin.py"
+    cause = failure.value.__cause__
+    assert isinstance(cause, ZeroDivisionError)
+    assert traceback.extract_tb(cause.__traceback__)[-1].filename.endswith("broken_plugin.py")
 
 
 def test_two_methods_of_one_label_are_refused():
@@ -115,10 +131,25 @@ def test_a_config_file_gives_the_same_settings_as_flags(tmp_path):
     assert (made.limit, str(made.data_dir), str(made.out)) == (5, "d", "runs/x")
 
 
+def test_who_answers_may_be_said_in_a_config_file(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('shard = "2/8"\ntimeout = 60\nexecutor = "ray"\nworkers = 3\nray-address = "h:6379"\n')
+    made = make_plan(read_config(path))
+    assert made.shard == Shard(2, 8)
+    assert (made.timeout, made.executor, made.workers, made.ray_address) == (60, "ray", 3, "h:6379")
+    assert made.writer == "shard-2-of-8"
+    plain = make_plan({})
+    assert (plain.shard, plain.timeout, plain.executor, plain.writer) == (None, None, "serial", "serial")
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
         ('metod = ["full"]', "did you mean method"),
+        ("shard = 2", "text"),
+        ('timeout = "60"', "seconds"),
+        ("timeout = true", "seconds"),
+        ("workers = 1.5", "a whole number"),
         ('method = "full"', "a list of SPECs"),
         ("method = [1]", "a list of SPECs"),
         ('limit = "5"', "a whole number"),

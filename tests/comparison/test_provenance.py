@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import platform
 import shutil
+import subprocess
+from collections import Counter
 
+import numpy
 import pytest
 
 from comparison import provenance
 from comparison.plan import resolve
 from comparison.provenance import folder_revision, imported_modules, method_version
+from comparison.records import read_records
+from reports import write_report
 
 FILES = {
     "methods/base.py": "",
@@ -109,6 +116,13 @@ def test_weights_beside_the_readers_are_in_the_version_by_commit_or_content(tmp_
     assert method_version(pytest.approx, folder) != versions[3]
 
 
+def test_weights_with_a_revision_are_no_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = method_version(pytest.approx, {"calibration": "1"})
+    (tmp_path / "calibration").mkdir()
+    assert method_version(pytest.approx, {"calibration": "1"}) == before
+
+
 def test_built_in_methods_have_versions_of_their_own():
     versions = [method_version(resolve("method", name).factory) for name in ("full", "rag", "closed_book")]
     assert len(set(versions)) == 3
@@ -134,6 +148,59 @@ def test_a_local_reader_is_named_by_its_content(tmp_path, monkeypatch):
 def test_every_import_of_a_file_is_found_wherever_it_stands():
     source = "import a.b\nfrom c import d\ndef f():\n    from e.g import h as i\n    import j as k\n"
     assert imported_modules(source) == {"a.b", "c", "c.d", "e.g", "e.g.h", "j"}
+
+
+# Sessions
+
+
+def info_of(tmp_path):
+    return json.loads((tmp_path / "run" / "run.json").read_text())
+
+
+def test_every_record_leads_to_the_commit_kernel_versions_and_device_behind_it(run, tmp_path):
+    run("Last", limit=2)
+    info = info_of(tmp_path)
+    [session] = info["sessions"].values()
+    assert session["versions"]["python"] == platform.python_version()
+    assert session["versions"]["numpy"] == numpy.__version__
+    assert (session["machine"]["kernel"], session["machine"]["device"]) == ("torch", "cpu")
+    assert session["created"] == info["created"]
+    head = subprocess.run(["git", "-C", provenance.ROOT, "rev-parse", "HEAD"], capture_output=True, text=True)
+    assert session["commit"] == (head.stdout.strip() or None)
+    for record in read_records(tmp_path / "run"):
+        assert info["sessions"][record.session] == session
+        assert record.commit == session["commit"]
+
+
+def test_a_folder_extended_after_an_update_keeps_both_sessions_and_says_so(run, tmp_path, monkeypatch):
+    run("Last", limit=2)
+    [before] = info_of(tmp_path)["sessions"]
+    page = write_report(tmp_path / "run").read_text()
+    assert "sessions differ" not in page
+    monkeypatch.setattr(provenance, "versions", lambda: {"python": "3.99"})
+    run("Last", limit=4)
+    info = info_of(tmp_path)
+    assert list(info["versions"].values()) == ["3.99"]
+    assert info["sessions"][info["session"]]["versions"] == {"python": "3.99"}
+    assert set(info["sessions"]) == {before, info["session"]}
+    assert Counter(record.session for record in read_records(tmp_path / "run")) == {
+        before: 2,
+        info["session"]: 2,
+    }
+    assert "2 sessions differ in versions" in write_report(tmp_path / "run").read_text()
+    monkeypatch.undo()
+    run("Last", limit=6)
+    assert set(info_of(tmp_path)["sessions"]) == {before, info["session"]}  # the first one again
+
+
+def test_a_folder_that_knows_no_sessions_is_extended(run, tmp_path):
+    run("Last", limit=2)
+    path = tmp_path / "run" / "run.json"
+    info = info_of(tmp_path)
+    del info["session"], info["sessions"]
+    path.write_text(json.dumps(info))
+    run("Last", limit=4)
+    assert len(info_of(tmp_path)["sessions"]) == 1
 
 
 def test_a_checkout_without_git_has_no_commit(monkeypatch, tmp_path):

@@ -143,8 +143,32 @@ def holder(tmp_path):
 def test_a_second_driver_of_one_name_is_refused_and_told_who_holds_it(tmp_path, holder):
     with pytest.raises(RecordError, match=f"pid {holder.pid} "), records.writer_lock(tmp_path, "serial"):
         pass
-    with records.writer_lock(tmp_path, "shard-2-of-8"):
-        pass
+
+
+@pytest.mark.parametrize(
+    ("running", "asking", "refused"),
+    [
+        ("serial", "shard-2-of-8", True),
+        ("shard-2-of-8", "serial", True),
+        ("shard-2-of-8", "shard-2-of-8", True),
+        ("shard-2-of-8", "shard-1-of-4", True),
+        ("shard-2-of-8", "shard-3-of-8", False),
+        ("shard-1-of-11", "shard-1-of-1", True),
+    ],
+)
+def test_two_writers_are_refused_where_they_could_give_the_same_answers(tmp_path, running, asking, refused):
+    with records.writer_lock(tmp_path, running):
+        if refused:
+            with (
+                pytest.raises(RecordError, match=f"as '{running}': wait"),
+                records.writer_lock(tmp_path, asking),
+            ):
+                pass
+        else:
+            with records.writer_lock(tmp_path, asking):
+                assert set(records.running_writers(tmp_path)) == {running, asking}
+    with records.writer_lock(tmp_path, asking):
+        assert set(records.running_writers(tmp_path)) == {asking}
 
 
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder):

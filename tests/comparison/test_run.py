@@ -8,9 +8,16 @@ import pytest
 from comparison_fakes import FakeEngine, Last, Sometimes
 
 from comparison import records
-from comparison.plan import PlanError, resolve
+from comparison.answering import check_answer, prepare
+from comparison.plan import PlanError, make_plan, resolve
 from comparison.records import read_records
-from comparison.run import RunStopped, prepare
+from comparison.run import RunStopped
+from comparison.run import run as open_and_run
+from methods.base import Answer
+
+
+class Number(float):
+    """A number of a plugin's own."""
 
 
 def rows(tmp_path, method):
@@ -76,7 +83,7 @@ def test_a_method_is_told_only_what_its_signature_takes(run, tmp_path):
 
 def test_a_method_that_sees_the_key_or_says_so_is_a_control():
     controls = [
-        prepare(resolve("method", f"comparison_fakes:{name}"), FakeEngine()).control
+        prepare(resolve("method", f"comparison_fakes:{name}"), FakeEngine()).traits.control
         for name in ("Last", "Seeing", "Declared", "Says")
     ]
     assert controls == [False, True, True, False]
@@ -137,6 +144,12 @@ def test_what_is_no_answer_is_an_error_that_says_what_came_back(run, tmp_path, w
     [row] = rows(tmp_path, "Says")
     assert part in row.error
     assert row.prediction == ""
+
+
+def test_an_answer_holds_plain_values_that_any_process_can_read():
+    checked = check_answer(Answer("x", ((True, 2),), {1: (2, Number(3.5))}), 5)
+    assert checked == Answer("x", ((1, 2),), {"1": [2, 3.5]})
+    assert type(checked.details["1"][1]) is float
 
 
 def test_an_empty_answer_is_marked_and_odd_characters_are_kept(run, tmp_path):
@@ -239,3 +252,20 @@ def test_a_run_folder_that_is_a_file_is_refused(run, tmp_path):
     Path(tmp_path / "run").write_text("")
     with pytest.raises(records.RecordError, match="cannot write"):
         run("Last")
+
+
+@pytest.mark.parametrize("asked", [None, "v1.0"])
+def test_the_reader_is_opened_at_the_plans_revision(asked, tmp_path, monkeypatch):
+    from models.engine import Engine
+
+    opened = []
+
+    def open_reader(name, **options):
+        opened.append((name, options["revision"]))
+        raise ValueError("opened")
+
+    monkeypatch.setattr(Engine, "load", open_reader)
+    named = {"model": "mamba-130m", "revision": asked, "out": str(tmp_path / "out")}
+    with pytest.raises(ValueError, match="opened"):
+        open_and_run(make_plan(named), (), "command")
+    assert opened == [("mamba-130m", asked or "1e76775f628fbf1350fbe4dbb3d971ba64af25a1")]
