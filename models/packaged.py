@@ -34,6 +34,6 @@ def weights_file(spec: ReaderSpec) -> Path:
     if missing:
         raise ReaderError(
             f"{' and '.join(missing)} missing, which {spec.name} is read with: {what_to_do} "
-            "(or pip install 'run-compare[gguf]')"
+            "(or pip install -e '.[gguf]')"
         )
     return found[0]

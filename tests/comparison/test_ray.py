@@ -113,7 +113,7 @@ def test_without_ray_a_line_says_how_to_install_it(run, monkeypatch):
         return imported(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", no_ray)
-    with pytest.raises(WorkerError, match=r"pip install 'run-compare\[ray\]'") as error:
+    with pytest.raises(WorkerError, match=r"pip install -e '\.\[ray\]'") as error:
         run("Last", executor="ray")
     assert "\n" not in str(error.value)
 

@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks import curriculum
 from benchmarks.lessons import IGNORE, Lesson, Teacher
-from models.tiny import train
+from models.cpu_mamba import attach
+from models.tiny import learning, train
 from models.tiny.model import new_model
 
 Vocabulary = dict[int, str]
@@ -109,8 +110,8 @@ def test_a_new_model_is_the_same_for_the_same_seed_and_starts_with_equal_keys_an
     assert not torch.equal(one.lm_head.weight, other.lm_head.weight)
 
 
-def small_run(folder: Path, steps: int) -> train.Run:
-    return train.Run(folder, seed=0, steps=steps, hidden=32, layers=2, state=8)
+def small_run(folder: Path, steps: int) -> learning.Run:
+    return train.start(folder, seed=0, steps=steps, hidden=32, layers=2, state=8)
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not_been_stopped(
@@ -132,7 +133,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been_stopped(
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     small_run(tmp_path, 6).save()
-    with pytest.raises(SystemExit, match="--seed 0 --steps 6"):
+    with pytest.raises(learning.CheckpointError, match="--seed 0 --steps 6"):
         small_run(tmp_path, 7).resume()
 
 
@@ -153,13 +154,13 @@ def test_what_training_saves_loads_strictly_in_transformers_and_gives_the_same_l
 def test_the_recipe_binds_names_to_values_within_a_minute_of_training(teacher: Teacher) -> None:
     """Chance is one in four; Mamba's own initialisation was still there after thousands of steps."""
     model = new_model(len(teacher.word_ids), hidden=64, layers=2, seed=0)
-    train.attach(model)
+    attach(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2.5e-3, betas=(0.9, 0.98))
     accuracies: list[float] = []
     for step in range(250):
         optimizer.param_groups[0]["lr"] = 2.5e-3 * min(1, (step + 1) / 30)
         write = curriculum.dense(4, 50)(teacher, random.Random(step))
-        loss, accuracy, _ = train.loss_and_accuracy(model, [write() for _ in range(48)], teacher)
+        loss, accuracy, _ = learning.loss_and_accuracy(model, [write() for _ in range(48)], teacher)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -169,11 +170,11 @@ def test_the_recipe_binds_names_to_values_within_a_minute_of_training(teacher: T
 
 
 def test_the_learning_rate_falls_twice_and_the_second_fall_ends_at_nothing():
-    rates = [train.rate(step, 1200) for step in range(1200)]
-    assert max(rates[:1000]) == train.PEAK_RATE == rates[300]
-    assert rates[999] < 0.03 * train.PEAK_RATE
-    assert max(rates[1000:]) == pytest.approx(train.POLISH_RATE)
-    assert rates[-1] < 1e-3 * train.POLISH_RATE
+    rates = [learning.rate(step, 1200) for step in range(1200)]
+    assert max(rates[:1000]) == learning.PEAK_RATE == rates[300]
+    assert rates[999] < 0.03 * learning.PEAK_RATE
+    assert max(rates[1000:]) == pytest.approx(learning.POLISH_RATE)
+    assert rates[-1] < 1e-3 * learning.POLISH_RATE
 
 
 def test_the_polish_is_mostly_facts_and_keeps_the_other_skills():
