@@ -130,9 +130,7 @@ def _start_ray(address: str | None) -> Any:
         import ray.cloudpickle
         import ray.exceptions
     except ImportError as problem:
-        raise WorkerError(
-            f"--executor ray needs Ray ({problem}): pip install -e '.[ray]'"
-        ) from problem
+        raise WorkerError(f"--executor ray needs Ray ({problem}): pip install -e '.[ray]'") from problem
     here: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
         if address:

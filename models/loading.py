@@ -35,7 +35,7 @@ from models.specs import ReaderError, ReaderSpec, at_revision, reader_spec
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 CUDA_KERNELS = ("mamba_ssm", "causal_conv1d")
 HUB_SECONDS = 5  # to answer that it is there; its client alone would try for half a minute
-CPU_BATCH_TOKENS = 3_072  # 8K tokens of context fill it several times, and memory is at its peak, as at 128K
+CPU_BATCH_TOKENS = 4_096  # two chunks of 2,000, read side by side; 8K tokens of context fill it twice
 LARGE_BLOCK = 1 << 20
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 MOST_BATCH_TOKENS = 120_000  # the longest segment that OPRM's authors read in one forward
