@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from benchmarks.base import digest
 
 if TYPE_CHECKING:
     from models.engine import Engine
+
+
+class Measured(Protocol):
+    """What a file holds: the digests of the model and of the text that it was measured with, and more."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def text(self) -> str: ...
 
 
 def folder(method: str) -> Path:
@@ -33,6 +44,24 @@ def stored(method: str, engine: Engine) -> Path:
             f"calibration=FILE, or make one: python -m methods.{method} calibrate --model {engine.spec.name}"
         )
     return found[0]
+
+
+def check_source(calibration: Path | None, text: Path | None) -> None:
+    """ValueError where a method is given both files, or a text that is not there."""
+    if calibration is not None and text is not None:
+        raise ValueError("calibration=FILE and text=FILE both say how the reader is calibrated: give one")
+    if text is not None and not text.is_file():
+        raise ValueError(f"text={text} is not there: expected a text file to calibrate on")
+
+
+def key_part(measured: Measured) -> dict[str, str]:
+    """A calibration as one of a method's `weights`, by the digests of its model and text."""
+    return {"calibration": f"{measured.model}-{measured.text}"}
+
+
+def text_key_part(text: Path) -> dict[str, str]:
+    """The same where it is still to be made."""
+    return {"calibration text": digest(text.read_text(encoding="utf-8"))}
 
 
 def even_windows(engine: Engine, text: str, length: int, count: int) -> list[list[int]]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.base import PLAIN_QA, Task, digest
 from methods.base import Answer, Clause, check_choice, fit
-from methods.calibration import even_windows, folder, stored
+from methods.calibration import check_source, even_windows, folder, key_part, stored, text_key_part
 
 if TYPE_CHECKING:
     from models.channel_filter import Calibration
@@ -50,25 +50,20 @@ class LongMamba:
         check_choice("clause", self.clause, Clause)
         if self.theta is not None and not 0 <= self.theta < 1:
             raise ValueError(f"theta={self.theta} is no share of a state: expected 0 to 1")
-        if self.calibration is not None and self.text is not None:
-            raise ValueError("calibration=FILE and text=FILE both say how the reader is calibrated: give one")
         if self.clip is not None and self.text is None:
             raise ValueError(
                 f"clip={self.clip:g} belongs to a calibration that is made: give text=FILE beside it, or a file "
                 f"of python -m methods.longmamba calibrate --clip {self.clip:g}"
             )
+        check_source(self.calibration, self.text)
         kind(self.engine)  # a reader without a delta is refused before it reads
         if self.text is None:
             _ = self._calibrated  # and so is one without a calibration
-        elif not self.text.is_file():
-            raise ValueError(f"text={self.text} is not there: expected a text file to calibrate on")
 
     @property
     def weights(self) -> dict[str, str]:
         """The calibration, by the digests of its model and text, or the text that it will be made from."""
-        if self.text is not None:
-            return {"calibration text": digest(self.text.read_text(encoding="utf-8"))}
-        return {"calibration": f"{self._calibrated.model}-{self._calibrated.text}"}
+        return key_part(self._calibrated) if self.text is None else text_key_part(self.text)
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """One filtered prefill, one greedy decoding."""

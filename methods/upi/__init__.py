@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Task, digest
 from methods.base import Answer, Clause, check_choice, fit
-from methods.calibration import even_windows, folder, stored
+from methods.calibration import check_source, even_windows, folder, key_part, stored, text_key_part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,20 +58,15 @@ class UPI:
             raise ValueError(
                 f"the length that {self.engine.spec.name} was trained on is not known: give base=..., in tokens"
             )
-        if self.calibration is not None and self.text is not None:
-            raise ValueError("calibration=FILE and text=FILE both say how the reader is measured: give one")
+        check_source(self.calibration, self.text)
         mixers(self.engine.model)  # a reader without a delta is refused before it reads
         if self.text is None:
             _ = self._profile  # and so is one without a calibration
-        elif not self.text.is_file():
-            raise ValueError(f"text={self.text} is not there: expected a text file to calibrate on")
 
     @property
     def weights(self) -> dict[str, str]:
         """The calibration, by the digests of its model and text, or the text that it will be made from."""
-        if self.text is not None:
-            return {"calibration text": digest(self.text.read_text(encoding="utf-8"))}
-        return {"calibration": f"{self._profile.model}-{self._profile.text}"}
+        return key_part(self._profile) if self.text is None else text_key_part(self.text)
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """One prefill, scaled where the prompt is longer than the base, and one greedy decoding."""
