@@ -109,7 +109,7 @@ def tail_tokens(engine: Engine, task: Task, context: str, question: str, *, clau
 
 def split_context(
     engine: Engine, context: str, size: int | None, overlap: int | None, boundary: Boundary
-) -> list[Chunk]:
+) -> Sequence[Chunk]:
     """The context's chunks, the same for every method; None means the reader's own size and overlap.
 
     A context without tokens is one empty chunk, so that every method answers from it as from any other."""

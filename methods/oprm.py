@@ -58,6 +58,32 @@ class Mark(NamedTuple):
     entropy: float
 
 
+class Marks:
+    """What is kept of the rows' marks while they are read, which does not grow with their number: the `top` best,
+    those of the `recorded` chunks, and counts."""
+
+    def __init__(self, top: int, recorded: Sequence[int]) -> None:
+        self.best: list[Mark] = []
+        self.recorded: list[Mark] = []
+        self.count = self.filtered = 0
+        self._top, self._recorded = top, recorded
+
+    def add(self, marks: Sequence[Mark]) -> None:
+        self.best = sorted([*self.best, *marks])[: self._top]
+        self.recorded += [mark for mark in marks if mark.chunk in self._recorded]
+        self.count += len(marks)
+        self.filtered += sum(mark.filtered for mark in marks)
+
+    @property
+    def all_filtered(self) -> bool:
+        return self.filtered == self.count
+
+    @property
+    def picked(self) -> list[int]:
+        """The chunks to answer from, the best first: filtered ones only where all are."""
+        return [mark.chunk for mark in self.best if mark.filtered == self.all_filtered]
+
+
 @dataclass(frozen=True)
 class OPRM:
     """`select` names the criterion and `idk_filter` turns the filter off; `on_all_filtered=abstain` answers
@@ -123,13 +149,11 @@ class OPRM:
                 yield array("i", ids)  # a list takes nine times the memory while it waits for its batch
 
         marks, state = self._read(read, rows(), self._question_place(chunks[read[0]], question, task))
-        all_filtered = all(mark.filtered for mark in marks)
-        picked = [mark.chunk for mark in marks if mark.filtered == all_filtered][: self.top]
-        details = self._details(chunks, picked, marks, ranking)
+        details = self._details(chunks, marks, ranking)
         truncated = any(cuts)
-        if all_filtered and self.on_all_filtered == "abstain":
+        if marks.all_filtered and self.on_all_filtered == "abstain":
             return Answer(self.engine.spec.no_answer, (), details | {"picked": []}, truncated)
-        text, spans = join(context, [chunks[i] for i in sorted(picked)])
+        text, spans = join(context, [chunks[i] for i in sorted(marks.picked)])
         if state is None:
             answer = generate(self.engine, task, text, question, clause=self._carries_clause)
             return replace(answer, spans=spans, details=details, truncated=truncated or answer.truncated)
@@ -168,10 +192,10 @@ class OPRM:
 
     def _candidates(
         self, chunks: Sequence[Chunk], question: str, task: Task
-    ) -> tuple[list[int], Mapping[str, Any]]:
+    ) -> tuple[Sequence[int], Mapping[str, Any]]:
         """The chunks to read, in document order, and the flags of the ranking that they come from."""
         if self.ranker is None:
-            return list(range(len(chunks))), {}
+            return range(len(chunks)), {}
         ranking = retrieve(self.engine, self.ranker, task, question, chunks)
         return sorted(ranking.order[: self.m]), ranking.flags
 
@@ -180,19 +204,19 @@ class OPRM:
 
     def _read(
         self, read: Sequence[int], rows: Iterable[Sequence[int]], place: slice
-    ) -> tuple[list[Mark], Prefill | None]:
-        """The rows' marks, best first, and the best row's state (none if several are to be read again)."""
-        marks: list[Mark] = []
+    ) -> tuple[Marks, Prefill | None]:
+        """The rows' marks, and the best row's state (none if several are to be read again)."""
+        marks = Marks(self.top, read[:RECORDED])
         state: Prefill | None = None
         last = 1 - place.start  # the logits of a position are those of the token after it
         for positions, prefill in self.engine.prefill_batches(rows, last=last):
             found = self._marks([read[position] for position in positions], prefill, place, len(read) > 1)
-            best = min(found)
-            if self.top == 1 and (not marks or best < min(marks)):
-                state = self.engine.select(prefill, found.index(best))
-            marks += found
+            marks.add(found)
+            if self.top == 1 and marks.best[0] in found:
+                state = None  # or two kept states would be there at once
+                state = self.engine.select(prefill, found.index(marks.best[0]))
             del prefill  # or the batch's states would live on while the next batch is read
-        return sorted(marks), state
+        return marks, state
 
     def _marks(self, chunks: Sequence[int], prefill: Prefill, place: slice, choosing: bool) -> list[Mark]:
         """One for every row of a micro-batch."""
@@ -223,18 +247,17 @@ class OPRM:
     def _details(
         self,
         chunks: Sequence[Chunk],
-        picked: Sequence[int],
-        marks: Sequence[Mark],
+        marks: Marks,
         ranking: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Numbers are listed in the order of the chunks that were read, the first `RECORDED` of them; the
         candidates' ranker adds its own flags."""
-        by_chunk = sorted(marks, key=lambda mark: mark.chunk)[:RECORDED]
-        single = "single_chunk" if len(marks) == 1 else ""
-        lost = "all_filtered" if all(mark.filtered for mark in marks) else ""
+        by_chunk = sorted(marks.recorded, key=lambda mark: mark.chunk)
+        single = "single_chunk" if marks.count == 1 else ""
+        lost = "all_filtered" if marks.all_filtered else ""
         flags, values = ranking_details(ranking)
-        details = chunk_details(chunks, picked, *dict.fromkeys([single, lost, *flags])) | values
-        details["filtered"] = sum(mark.filtered for mark in marks)
+        details = chunk_details(chunks, marks.picked, *dict.fromkeys([single, lost, *flags])) | values
+        details["filtered"] = marks.filtered
         details["entropies"] = [round(mark.entropy, 4) for mark in by_chunk]
         if self.select == "query_likelihood":
             details["likelihoods"] = [round(-mark.cost, 4) for mark in by_chunk]

@@ -157,7 +157,7 @@ def forwards(model: Any) -> Iterator[Counter[str]]:
     def enter(_: Any, inputs: tuple[Any, ...], given: dict[str, Any]) -> None:
         ids = given.get("input_ids", inputs[0] if inputs else None)
         counts["calls"] += 1
-        counts["tokens"] += 0 if ids is None else ids.numel()
+        counts["tokens"] += sum(given.get("lengths") or [0 if ids is None else ids.numel()])
 
     hook = model.register_forward_pre_hook(enter, with_kwargs=True)
     try:

@@ -90,3 +90,22 @@ def _shallow(state: DynamicCache) -> DynamicCache:
             if isinstance(value, dict):
                 setattr(layer, name, dict(value))
     return own
+
+
+def keep_linear_states(cache: DynamicCache, conv: torch.Tensor, recurrent: torch.Tensor) -> None:
+    """Leave what Mamba layers remember in their cache: conv [layers, rows, channels, width], recurrent [layers,
+    rows, channels, n].
+
+    A fresh cache takes the layers' parts of the two tensors as they are, where its own update would copy each into
+    a tensor of its own, hundreds of blocks between which the heap tears. An older one is overwritten in place."""
+    layers: list[Any] = cache.layers
+    for layer, conv_state, recurrent_state in zip(layers, conv, recurrent, strict=True):
+        if layer.has_previous_state[0]:
+            layer.update_conv_state(conv_state, conv_kernel_size=conv.shape[-1])
+            layer.update_recurrent_state(recurrent_state)
+            continue
+        layer.dtype, layer.device = conv.dtype, conv.device
+        layer.conv_kernel_size[0] = conv.shape[-1]
+        layer.conv_states[0], layer.is_conv_states_initialized[0] = conv_state, True
+        layer.recurrent_states[0], layer.is_recurrent_states_initialized[0] = recurrent_state, True
+        layer.has_previous_state[0] = True

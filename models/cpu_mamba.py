@@ -11,6 +11,7 @@ recurrent state when several tokens meet a filled cache, and these forwards go o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import wraps
 from types import MethodType
 from typing import Any
@@ -89,8 +90,8 @@ def masked(states: Tensor, mask: Tensor | None) -> Tensor:
 
 def ordinary(model: Any, cache: Any) -> bool:
     """Whether `mamba_prefill.read` does what the model's modules would do: they are as they were loaded and
-    attached, hooked by nobody, in float32, and nobody asks for gradients."""
-    if torch.is_grad_enabled() or model.training or torch.is_autocast_enabled("cpu"):
+    attached, hooked by nobody, and in float32."""
+    if model.training or torch.is_autocast_enabled("cpu"):
         return False
     if cache is not None and type(cache) is not DynamicCache:
         return False
@@ -111,6 +112,12 @@ def ordinary(model: Any, cache: Any) -> bool:
     )
 
 
+def mixes_lengths(model: Any) -> bool:
+    """Whether the model's forward, without gradients, reads rows of several lengths in one call: `lengths` says
+    how many of a row's `input_ids` are its own, the first ones, and no logits are made of the others."""
+    return getattr(model.forward, "__func__", None) in FORWARDS.values() and ordinary(model, None)
+
+
 def whole(family: type[Any], output: type[Any]) -> Any:
     """The forward of a language model: prompts through `mamba_prefill.read`, all else as `family` does it."""
     theirs = family.forward
@@ -123,13 +130,16 @@ def whole(family: type[Any], output: type[Any]) -> Any:
         cache_params: Any = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        lengths: Sequence[int] | None = None,
         **options: Any,
     ) -> Any:
         length = 0 if input_ids is None else input_ids.shape[1]
-        usual = length > 1 and isinstance(logits_to_keep, int)
+        usual = length > 1 and isinstance(logits_to_keep, int) and not torch.is_grad_enabled()
         usual &= all(value is None or (name == "return_dict" and value) for name, value in options.items())
         usual &= bool(model.config.return_dict) and not model.config.output_hidden_states
         if input_ids is None or not usual or not ordinary(model, cache_params):
+            if lengths is not None:
+                raise ValueError("this model reads rows of one length here: see mixes_lengths")
             options |= {
                 "cache_params": cache_params,
                 "use_cache": use_cache,
@@ -139,8 +149,8 @@ def whole(family: type[Any], output: type[Any]) -> Any:
         cached = model.config.use_cache if use_cache is None else use_cache
         if cached and cache_params is None:
             cache_params = DynamicCache(config=model.config)
-        keep = min(int(logits_to_keep) or length, length)
-        states = mamba_prefill.read(model, input_ids, cache_params, keep)
+        keep = min(int(logits_to_keep) or length, length, *lengths or ())
+        states = mamba_prefill.read(model, input_ids, cache_params, keep, lengths)
         return output(logits=model.lm_head(states), cache_params=cache_params if cached else None)
 
     return forward_model

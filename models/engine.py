@@ -1,23 +1,28 @@
 """The inference engine: token ids in, last logits and one kept state out, for any causal language model
 that transformers loads.
 
-Rows are read in batches of equal length (padding moves the logits of recurrent models), under a token
-budget; one row's state is cut out and decoded greedily. ``Engine.load("tiny")`` opens a reader,
+Rows are read in batches under a token budget, those of one length together (padding moves the logits of
+recurrent models), or of any lengths where the forward reads them unpadded; one row's state is cut out and
+decoded greedily. ``Engine.load("tiny")`` opens a reader,
 `Engine(model, tokenizer, spec)` wraps a loaded one. Exercised by ``pytest tests/models/test_engine.py``.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.cache import can_select, copy_state, select_row, start_state, state_argument
+from models.cpu_mamba import mixes_lengths
 from models.limits import addressable_tokens, end_ids, head_reads_last, stop_at, window_of
 from models.loading import device_gauge, open_reader, token_budget
 from models.meter import Cost, Meter
@@ -30,7 +35,7 @@ __all__ = ["Engine", "Prefill", "ReaderError"]
 
 @dataclass
 class Prefill:
-    """Rows of equal length that have been read.
+    """Rows that have been read together.
 
     `logits` is float32 [rows, last, vocabulary], those of the last positions. `state` is the reader's,
     opaque. `again` says that the row had to be read a second time (or will be, by `decode`), because its
@@ -141,46 +146,54 @@ class Engine:
     # Reading
 
     def prefill(self, rows: Sequence[Ids], *, last: int = 1) -> Prefill:
-        """Read rows of equal length in one forward; `Prefill.logits` is float32 [rows, last, vocabulary].
+        """Read rows in one forward; `Prefill.logits` is float32 [rows, last, vocabulary].
 
-        ReaderError for rows that are empty, of unequal length, shorter than `last` or longer than the
-        window."""
+        ReaderError for rows that are empty, shorter than `last`, longer than the window, or of unequal length
+        (which the CPU's own forward of Mamba reads nevertheless, see `models/cpu_mamba.py`)."""
         self._check(rows, last)
-        if len({len(row) for row in rows}) != 1:
+        if len({len(row) for row in rows}) != 1 and not mixes_lengths(self.model):
             raise ReaderError(
                 "rows of unequal length cannot be read together (nothing is padded): use prefill_batches"
             )
         with self.phase("prefill"):
             logits, state = self._forward(rows, last, start_state(self.model))
-        self._meter.cost.prompt_tokens += len(rows) * len(rows[0])
+        self._meter.cost.prompt_tokens += sum(map(len, rows))
         return Prefill(list(rows), logits, state, made_by=self._forwards)
 
     def prefill_batches(self, rows: Iterable[Ids], *, last: int = 1) -> Iterator[tuple[list[int], Prefill]]:
-        """Read rows of any lengths, equal lengths together, in micro-batches of at most `batch_tokens`
-        tokens (one row at least). Yields the rows' positions, in their order within a length, and their
-        `Prefill`; rows are taken as they are needed, and a batch is read as soon as it is full.
+        """Read rows of any lengths in micro-batches of at most `batch_tokens` tokens (one row at least), equal
+        lengths together, or neighbours where the forward takes several. Yields the rows' positions, in their
+        order within a batch, and their `Prefill`; rows are taken as they are needed, and a batch is read as
+        soon as it is full.
 
         When the device runs out of memory the budget is halved, for good, and the batch is read again;
         ReaderError when one row alone does not fit."""
-        waiting: dict[int, dict[int, Ids]] = {}
+        mixed = mixes_lengths(self.model)
+        waiting: defaultdict[int, dict[int, Ids]] = defaultdict(dict)
+        tokens: Counter[int] = Counter()
         for position, row in enumerate(rows):
             self._check([row], last)
-            alike = waiting.setdefault(len(row), {})
-            alike[position] = row
-            if len(alike) * len(row) > self.batch_tokens - len(row):
-                yield from self._read(waiting.pop(len(row)), last)
-        for alike in waiting.values():
-            yield from self._read(alike, last)
+            alike = 0 if mixed else len(row)
+            if 0 < tokens[alike] > self.batch_tokens - len(row):
+                yield from self._read(waiting.pop(alike), last)
+                tokens[alike] = 0
+            waiting[alike][position] = row
+            tokens[alike] += len(row)
+            if tokens[alike] > self.batch_tokens - len(row):  # full, if the next is as long
+                yield from self._read(waiting.pop(alike), last)
+                tokens[alike] = 0
+        for rest in waiting.values():
+            yield from self._read(rest, last)
 
     def _read(self, rows: dict[int, Ids], last: int) -> Iterator[tuple[list[int], Prefill]]:
-        """Rows of one length by position, in as few batches as memory allows."""
+        """Rows that may be read together, by position, in as few batches as memory allows."""
         positions = list(rows)
         while positions:
-            length = len(rows[positions[0]])
-            batch = positions[: max(1, self.batch_tokens // length)]
+            ends = accumulate(len(rows[position]) for position in positions)
+            batch = positions[: max(1, sum(end <= self.batch_tokens for end in ends))]
             prefill = self._prefill_if_it_fits([rows[position] for position in batch], last)
             if prefill is None:
-                self._halve(len(batch), length)
+                self._halve([rows[position] for position in batch])
                 continue
             yield batch, prefill
             del prefill  # before the next batch is read, so that one state at most is held here
@@ -197,7 +210,7 @@ class Engine:
             try:
                 return replace(cut, state=select_row(prefill.state, row, self.device), again=False)
             except torch.OutOfMemoryError:
-                self._halve(len(prefill.rows), len(prefill.rows[0]))
+                self._halve(prefill.rows)
                 return cut
         if len(prefill.rows) == 1:
             return replace(cut, state=prefill.state, made_by=prefill.made_by, again=prefill.again)
@@ -313,7 +326,9 @@ class Engine:
             options["logits_to_keep"] = last
         if self._takes_positions and position is not None:
             options["position_ids"] = torch.tensor([[position]], device=self.device)
-        ids = torch.tensor(rows, dtype=torch.long, device=self.device)
+        if len(lengths := [len(row) for row in rows]) > 1 and min(lengths) < max(lengths):
+            options["lengths"] = lengths
+        ids = _square(rows, self.device)
         with head_reads_last(self.model, 0 if self._takes_last else last):
             output = self.model(input_ids=ids, use_cache=keep_state, return_dict=True, **options)
         self._meter.cost.calls += 1
@@ -344,10 +359,10 @@ class Engine:
         except torch.OutOfMemoryError:
             return None  # retried by the caller, once this frame has let go of what did not fit
 
-    def _halve(self, rows: int, length: int) -> None:
-        if rows == 1:
-            raise self._too_little_memory(length)
-        self.batch_tokens = rows // 2 * length
+    def _halve(self, rows: Sequence[Ids]) -> None:
+        if len(rows) == 1:
+            raise self._too_little_memory(len(rows[0]))
+        self.batch_tokens = sum(map(len, rows[: len(rows) // 2]))
         self._meter.cost.halvings += 1
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -356,3 +371,11 @@ class Engine:
         return ReaderError(
             f"{self.device} has too little memory for one row of {length} tokens: use shorter chunks"
         )
+
+
+def _square(rows: Sequence[Ids], device: torch.device) -> torch.Tensor:
+    """The rows' ids, [rows, longest]; behind a shorter one stand zeros, which its forward does not read."""
+    ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
+    for given, row in zip(ids, rows, strict=True):
+        given[: len(row)] = row
+    return torch.from_numpy(ids).to(device)

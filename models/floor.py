@@ -25,7 +25,7 @@ REPEATS = 3
 
 @dataclass
 class ForwardCalls:
-    """`shapes` counts the forward calls by (rows, tokens a row); `seconds` is the time spent inside them."""
+    """`shapes` counts the forward calls by (rows, tokens in all); `seconds` is the time spent inside them."""
 
     shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -40,7 +40,7 @@ def watch_forwards(model: nn.Module, synchronize: Callable[[], None]) -> Iterato
         nonlocal started
         synchronize()
         rows, length = given["input_ids"].shape
-        calls.shapes[rows, length] += 1
+        calls.shapes[rows, sum(given.get("lengths") or [rows * length])] += 1
         started = time.perf_counter()
 
     def leave(*_: Any) -> None:
@@ -64,8 +64,7 @@ def floor_seconds(model: Any, shapes: Counter[tuple[int, int]], synchronize: Cal
     head = model.get_output_embeddings()
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer is not head]
     total = 0.0
-    for (rows, length), count in shapes.items():
-        tokens = rows * length
+    for (rows, tokens), count in shapes.items():
         piece = min(tokens, PIECE)
         seconds = _product_seconds(layers, piece, synchronize) * tokens / piece
         if head is not None:

@@ -36,7 +36,8 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 CUDA_KERNELS = ("mamba_ssm", "causal_conv1d")
 HUB_SECONDS = 5  # to answer that it is there; its client alone would try for half a minute
 CPU_BATCH_TOKENS = 4_096  # two chunks of 2,000, read side by side; 8K tokens of context fill it twice
-LARGE_BLOCK = 1 << 20
+WIDE = 1 << 20  # numbers of a micro-batch's hidden states
+LARGE_BLOCK, KEPT_HEAP = 1 << 17, 1 << 18
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 MOST_BATCH_TOKENS = 120_000  # the longest segment that OPRM's authors read in one forward
 
@@ -179,7 +180,7 @@ def _kernel(model: PreTrainedModel, place: torch.device, allow_slow: bool) -> st
     if place.type == "cpu":
         choose_by_device(model)
         ours = cpu_mamba.attach(model)
-        if ours and CPU_BATCH_TOKENS * model.config.hidden_size > LARGE_BLOCK:
+        if ours and CPU_BATCH_TOKENS * model.config.hidden_size > WIDE:
             _return_large_blocks()
         return "numba" if ours + cpu_mamba2.attach(model) + cpu_rglru.attach(model) else "torch"
     if not any(hasattr(module, "A_log") and hasattr(module, "D") for module in model.modules()):
@@ -194,15 +195,16 @@ def _kernel(model: PreTrainedModel, place: torch.device, allow_slow: bool) -> st
 
 
 def _return_large_blocks() -> None:
-    """Blocks of `LARGE_BLOCK` bytes and more go back to the system when they are freed, where glibc allocates.
+    """Blocks of `LARGE_BLOCK` bytes and more go back to the system when they are freed, and so does the heap's
+    end where more than `KEPT_HEAP` of it is free, if glibc allocates.
 
-    By itself it learns from the first large one to keep them in its heap, where smaller blocks come to lie
-    between them and the peak creeps up with every micro-batch. The CPU forward of a wide Mamba makes few and
-    large ones, so that mapping them anew costs nothing that can be measured."""
+    By itself it learns from the first large block to keep them in its heap, where smaller ones come to lie between
+    them and the peak creeps up with every micro-batch. The CPU forward of a wide Mamba makes few and large ones, so
+    that mapping them anew costs nothing that can be measured."""
     with suppress(AttributeError, OSError, TypeError):  # another allocator
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
-        mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BLOCK)  # else glibc gives back smaller ones after every use
+        mallopt(M_TRIM_THRESHOLD, KEPT_HEAP)
 
 
 def _imports(package: str) -> bool:

@@ -3,16 +3,18 @@
 A tile of a few hundred tokens goes through a layer in one call of a kernel (`models/prefill_kernels.py`), in buffers
 that stay in the second-level cache; several threads take several tiles through the layers at a time
 (`models/wavefront.py`), states going from tile to tile. Only the tiles on their way exist: memory does not grow with
-the prompt. The last layer computes gate and `out_proj` only for the positions whose logits are wanted. Numbers are
-those of `models/cpu_mamba.py` but for the order of sums; the cache holds what transformers puts there.
+the prompt. Rows of a batch may differ in length: nothing is padded. The last layer computes gate and `out_proj` only
+for the positions whose logits are wanted. Numbers are those of `models/cpu_mamba.py` but for the order of sums; the
+cache holds what transformers puts there.
 
     python -m pytest tests/models/test_mamba_prefill.py
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -21,11 +23,12 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaMixer
 
+from models.cache import keep_linear_states
 from models.prefill_kernels import WIDTH, compiled, working_memory
 from models.selective_scan import arrays, channel_rows, lane_blocks
 from models.tile_product import ROWS
 from models.vector_math import LANES, LOG2_E
-from models.wavefront import sweep
+from models.wavefront import open_tiles, sweep
 
 # Tokens of a tile: more would leave the second-level cache; fewer pack the weights too often, and are worth it
 # only (down to SMALL) where threads would wait for each other, or (down to LEAST) where they had nothing to do.
@@ -41,11 +44,14 @@ def fits(config: Any) -> bool:
 
 @dataclass(frozen=True)
 class Tile:
-    """Steps `start` to `end` of some sequences of the batch."""
+    """Steps `start` to `end` of some sequences of the batch, which have `length`; tile `before` of the same
+    batch is the one before it in them (-1: there is none)."""
 
     rows: slice
     start: int
     end: int
+    length: int
+    before: int = -1
 
     @property
     def steps(self) -> int:
@@ -56,110 +62,143 @@ class Tile:
         return (self.rows.stop - self.rows.start) * self.steps
 
 
-def read(model: Any, input_ids: Tensor, cache: DynamicCache | None, keep: int) -> Tensor:
+def read(
+    model: Any, input_ids: Tensor, cache: DynamicCache | None, keep: int, lengths: Sequence[int] | None = None
+) -> Tensor:
     """Hidden states [batch, keep, hidden] of the last `keep` positions of `input_ids` [batch, length], ready for
-    the head. Goes on from `cache` and fills it, if there is one. For float32 weights on the CPU, without
-    gradients."""
-    batch, length = input_ids.shape
-    blocks, config = model.backbone.layers, model.config
-    threads = torch.get_num_threads()
-    tiles, tracks = cut(batch, length, len(blocks), threads)
-    layers = [Layer(block, cache, batch) for block in blocks]
-    kept = torch.empty(batch, keep, config.hidden_size)
-    kept_array, table, ids = arrays(kept, model.backbone.embeddings.weight, input_ids)
-    hidden: dict[int, np.ndarray] = {}
-    mixed = config.time_step_rank + 2 * config.state_size
-    tokens = max(tile.tokens for tile in tiles)
-    size = working_memory(tokens, config.hidden_size, config.intermediate_size, mixed)
-    memories = [np.empty(size, np.float32) for _ in range(min(threads, len(tiles)))]
-
-    def step(worker: int, index: int, depth: int) -> None:
-        tile = tiles[index]
-        if depth == 0:
-            hidden[index] = embed(table, ids[tile.rows, tile.start : tile.end])
-        last = tile.end - length + keep  # where the tile ends among the kept positions
-        kept_here = min(max(last, 0), tile.steps)
-        through = depth == len(layers) - 1
-        wanted = kept_here if through else tile.steps
-        layers[depth].read(hidden[index], tile, memories[worker], wanted=wanted)
-        if through:
-            states = hidden.pop(index)[: tile.tokens, : config.hidden_size]
-            states = states.reshape(-1, tile.steps, config.hidden_size)
-            kept_array[tile.rows, last - kept_here : last] = states[:, tile.steps - kept_here :]
-
-    sweep(step, tiles=len(tiles), layers=len(layers), tracks=tracks, workers=len(memories))
+    the head. A row's first `lengths` ids are read (all of them by default). Goes on from `cache` and fills it, if
+    there is one. For float32 weights on the CPU, without gradients."""
+    blocks, threads = model.backbone.layers, torch.get_num_threads()
+    tiles = cut(lengths or [input_ids.shape[1]] * len(input_ids), len(blocks), threads)
+    states = States(model, cache, len(input_ids))
+    kept = _sweep(model, input_ids, tiles, states, keep, min(threads, len(tiles)))
     if cache is not None:
-        for layer in layers:
-            layer.fill(cache)
+        states.leave(cache)
     return model.backbone.norm_f(kept)
 
 
-def embed(table: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """[sequences, steps] ids as rows of hidden states, with the room around them that the kernel asks for."""
-    width = table.shape[1]
-    states = np.empty((ids.size + -ids.size % ROWS, width + -width % LANES), np.float32)
-    states[: ids.size, :width] = table[ids.reshape(-1)]
-    return states
+def _sweep(
+    model: Any, input_ids: Tensor, tiles: Sequence[Tile], states: States, keep: int, workers: int
+) -> Tensor:
+    """All tiles through all layers; what they work in is gone when the states are left in the cache."""
+    config = model.config
+    width, channels = config.hidden_size, config.intermediate_size
+    layers = [Layer(block, states, depth) for depth, block in enumerate(model.backbone.layers)]
+    kept = torch.empty(len(input_ids), keep, width)
+    kept_array, table, ids = arrays(kept, model.backbone.embeddings.weight, input_ids)
+    tokens = max(tile.tokens for tile in tiles)
+    mixed = config.time_step_rank + 2 * config.state_size
+    memories = np.empty((workers, working_memory(tokens, width, channels, mixed)), np.float32)
+    # Hidden states of the open tiles, with the room around them that the kernel asks for.
+    room = min(open_tiles(workers), len(tiles)), tokens + -tokens % ROWS, width + -width % LANES
+    hidden = np.zeros(room, np.float32)
+
+    def step(worker: int, index: int, depth: int) -> None:
+        tile, x = tiles[index], hidden[index % len(hidden)]
+        if depth == 0:
+            x[: tile.tokens, :width] = table[ids[tile.rows, tile.start : tile.end].reshape(-1)]
+        last = tile.end - tile.length + keep  # where the tile ends among the kept positions
+        kept_here = min(max(last, 0), tile.steps)
+        through = depth == len(layers) - 1
+        layers[depth].read(x, tile, memories[worker], wanted=kept_here if through else tile.steps)
+        if through and kept_here:
+            ends = x[: tile.tokens, :width].reshape(-1, tile.steps, width)
+            kept_array[tile.rows, last - kept_here : last] = ends[:, tile.steps - kept_here :]
+
+    sweep(step, before=[tile.before for tile in tiles], layers=len(layers), workers=workers)
+    return kept
 
 
-def cut(batch: int, length: int, layers: int, threads: int) -> tuple[list[Tile], int]:
-    """The tiles of `batch` sequences in the order in which they are read, and how many lie side by side.
+def cut(lengths: Sequence[int], layers: int, threads: int) -> list[Tile]:
+    """The tiles of sequences of these lengths, in the order in which they are read: all sequences side by side.
 
-    Short sequences share a tile. Where there are fewer sequences than threads, a sequence is cut evenly for several
-    of them, and the smaller the fewer `layers` there are: each begins one step later than the one before."""
-    shared = min(max(1, TILE // length), max(-(-batch // threads), -(-LEAST // length)))
-    groups = [slice(first, min(first + shared, batch)) for first in range(0, batch, shared)]
+    Short neighbours of one length share a tile. Sequences left over when every thread has as many as the others
+    are cut evenly for several of them, and the smaller the fewer `layers` there are: each begins one step later
+    than the one before."""
+    shares = [(rows, length) for rows, length in _groups(lengths, threads)]
+    odd = len(shares) % threads
+    placed: list[tuple[float, int, slice, int, int, int]] = []
+    for number, (rows, length) in enumerate(shares):
+        sharers = min(threads // odd, length // LEAST) if number >= len(shares) - odd else 1
+        borders = _borders(length, layers, sharers)
+        placed += [(start / length, number, rows, start, end, length) for start, end in pairwise(borders)]
+    tiles: list[Tile] = []
+    latest: dict[int, int] = {}
+    for _, number, rows, start, end, length in sorted(placed, key=lambda place: place[:2]):
+        tiles.append(Tile(rows, start, end, length, latest.get(number, -1)))
+        latest[number] = len(tiles) - 1
+    return tiles
+
+
+def _groups(lengths: Sequence[int], threads: int) -> list[tuple[slice, int]]:
+    """The sequences whose tiles are read in one, and their length."""
+    groups, first = [], 0
+    for length, alike in groupby(lengths):
+        end = first + len(list(alike))
+        shared = min(max(1, TILE // length), max(-(-len(lengths) // threads), -(-LEAST // length)))
+        groups += [(slice(start, min(start + shared, end)), length) for start in range(first, end, shared)]
+        first = end
+    return groups
+
+
+def _borders(length: int, layers: int, sharers: int) -> list[int]:
+    """Where a sequence is cut into tiles."""
     parts = max(1, round(length / TILE))
-    sharers = min(threads // len(groups), length // LEAST)
     if sharers > 1:
         size = min(max(length * layers // (LAG * sharers), SMALL), TILE)
         parts = max(1, round(length / size / sharers)) * sharers
-    ends = [length * part // parts for part in range(1, parts)]
-    cuts = [0, *(end - end % ROWS for end in ends), length]
-    return [Tile(rows, *borders) for borders in pairwise(cuts) for rows in groups], len(groups)
+    ends = (length * part // parts for part in range(1, parts))
+    return [0, *(end - end % ROWS for end in ends), length]
+
+
+class States:
+    """What a model remembers of its sequences, as the kernel takes it: `tails` [layers, batch, WIDTH, channels], the
+    last inputs of the convolution, and `h` [layers, batch, blocks, n, 16]. One block of memory each, which the
+    allocator can give back whole."""
+
+    def __init__(self, model: Any, cache: Any, batch: int) -> None:
+        config = model.config
+        channels, n, layers = config.intermediate_size, config.state_size, config.num_hidden_layers
+        self.tails = torch.zeros(layers, batch, WIDTH, channels)
+        self.h = torch.zeros(layers, batch, channels // LANES, n, LANES)
+        for depth in range(layers if cache is not None and cache.has_previous_state() else 0):
+            self.tails[depth] = cache.get_conv_state(depth, state_idx=0).transpose(1, 2)
+            self.h[depth] = lane_blocks(cache.get_recurrent_state(depth, state_idx=0))
+
+    def leave(self, cache: DynamicCache) -> None:
+        """In the cache as transformers would, and no longer here."""
+        tails = self.tails.transpose(2, 3).contiguous()
+        del self.tails
+        h = channel_rows(self.h)
+        del self.h
+        keep_linear_states(cache, tails, h)
 
 
 class Layer:
     """A block of the model as the kernel takes it, with the states of all sequences."""
 
-    def __init__(self, block: Any, cache: DynamicCache | None, batch: int) -> None:
-        mixer, channels = block.mixer, block.mixer.intermediate_size
-        self.layer, self.kernel = mixer.layer_idx, compiled()
+    def __init__(self, block: Any, states: States, depth: int) -> None:
+        mixer, self.layer, self.kernel = block.mixer, depth, compiled()
         falcon = isinstance(mixer, FalconMambaMixer)
         self.epsilons = block.norm.variance_epsilon, mixer.dt_layernorm.eps if falcon else -1.0
         absent = torch.empty(0)
         conv, in_proj, out_proj = mixer.conv1d, mixer.in_proj, mixer.out_proj
-        conv_bias = torch.zeros(channels) if conv.bias is None else conv.bias
-        rates = lane_blocks(torch.exp(mixer.A_log) * -LOG2_E)
-        self.weights = arrays(
+        conv_bias = torch.zeros(mixer.intermediate_size) if conv.bias is None else conv.bias
+        self.arrays = arrays(
             block.norm.weight,
             in_proj.weight.contiguous(),
             absent if in_proj.bias is None else in_proj.bias,
             torch.vstack([conv.weight.squeeze(1).t(), conv_bias, mixer.dt_proj.bias, mixer.D]),
             mixer.x_proj.weight.contiguous(),
             mixer.dt_proj.weight.contiguous(),
-            rates,
+            lane_blocks(torch.exp(mixer.A_log) * -LOG2_E),
             out_proj.weight.contiguous(),
             absent if out_proj.bias is None else out_proj.bias,
+            states.tails[depth],
+            states.h[depth],
         )
-        conv_state = recurrent_state = None
-        if cache is not None:
-            conv_state = cache.get_conv_state(self.layer, state_idx=0)
-            recurrent_state = cache.get_recurrent_state(self.layer, state_idx=0)
-        self.tails = torch.zeros(batch, WIDTH, channels)
-        if conv_state is not None:
-            self.tails.copy_(conv_state.transpose(1, 2))
-        self.h = torch.zeros(batch, *rates.shape)
-        if recurrent_state is not None:
-            self.h = lane_blocks(recurrent_state)
-        self.states = arrays(self.tails, self.h)
 
     def read(self, hidden: np.ndarray, tile: Tile, memory: np.ndarray, *, wanted: int) -> None:
         """Read a tile, and add to `hidden` [tokens, hidden], in place, what its `wanted` last steps give."""
         shape = tile.rows.start, tile.rows.stop, tile.steps, wanted
-        self.kernel(0, *shape, *self.epsilons, hidden, memory, *self.weights, *self.states)
-
-    def fill(self, cache: DynamicCache) -> None:
-        """Leave in the cache what transformers would."""
-        cache.update_conv_state(self.tails.transpose(1, 2), self.layer, conv_kernel_size=WIDTH)
-        cache.update_recurrent_state(channel_rows(self.h), self.layer)
+        self.kernel(*shape, *self.epsilons, hidden, memory, *self.arrays)

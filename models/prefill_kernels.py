@@ -162,7 +162,7 @@ def room(memory, start, rows, columns):
 
 
 def layer(
-    worker, first, last, steps, wanted, epsilon, part_epsilon, hidden, memory, norm_weight, in_weight, in_bias,
+    first, last, steps, wanted, epsilon, part_epsilon, hidden, memory, norm_weight, in_weight, in_bias,
     channel_weights, x_weight, dt_weight, rates, out_weight, out_bias, tails, h,
 ):  # fmt: skip
     """`steps` tokens of each of the sequences `first` to `last` of the batch, whose tails and states h go on. The
@@ -213,5 +213,5 @@ def working_memory(tokens: int, hidden: int, channels: int, mixed: int) -> int:
 
 @lru_cache(maxsize=1)
 def compiled() -> Callable:
-    settings = (types.intp, types.intp, types.float32, types.float32)
+    settings = (types.intp,) * 4 + (types.float32,) * 2
     return build(layer, "2112122232134", settings, layout="C")

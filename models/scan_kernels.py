@@ -25,6 +25,9 @@ from numba.core import types
 from models import tile_product, vector_math
 from models.vector_math import LANES, LN_2, exp2, fill, load, sigmoid, softplus, store, total
 
+SHARE = (types.intp,) * 3  # of the work: worker, first, last
+FORGOTTEN = 20
+
 
 def scan(worker, first, last, chunk, gated, x, dt, B, C, z, rates, D, bias, h, marks, y):
     """h [batch, blocks, n, 16] goes in as the first and out as the last state; marks [batch, chunks, ..]
@@ -186,20 +189,29 @@ def compiled() -> SimpleNamespace:
     """The kernels, each with one signature: a view or a length of one must not set off another
     compilation."""
     return SimpleNamespace(
-        scan=build(scan, "33333311453", (types.intp, types.boolean)),
-        scan_backward=build(scan_backward, "333333113533344422434", (types.intp, types.boolean)),
+        scan=build(scan, "33333311453", (*SHARE, types.intp, types.boolean)),
+        scan_backward=build(scan_backward, "333333113533344422434", (*SHARE, types.intp, types.boolean)),
         conv=build(conv, "32133"),
         conv_backward=build(conv_backward, "3213333233"),
     )
 
 
 def build(
-    function: Callable, axes: str, settings: tuple[types.Type, ...] = (), *, layout: Literal["A", "C"] = "A"
+    function: Callable,
+    axes: str,
+    settings: tuple[types.Type, ...] = SHARE,
+    *,
+    layout: Literal["A", "C"] = "A",
 ) -> Callable:
-    """Compile for a share, settings and arrays of so many axes (layout "A": any strides, "C": contiguous);
-    from disk where this was done before."""
+    """Compile for settings and arrays of so many axes (layout "A": any strides, "C": contiguous); from disk
+    where this was done before.
+
+    Twenty arguments in all are refused: CPython 3.11 puts a call's tuple of twenty among those to be used again
+    but never does, which leaves 400 kB behind."""
+    if len(settings) + len(axes) == FORGOTTEN:
+        raise ValueError(f"{function.__name__} takes {FORGOTTEN} arguments: expected one more or less")
     arrays = (types.Array(types.float32, int(count), layout) for count in axes)
-    signature = types.void(types.intp, types.intp, types.intp, *settings, *arrays)
+    signature = types.void(*settings, *arrays)
     # Numba's cache watches the function's file alone; the arithmetic below goes into the name it files under.
     below = b"".join(Path(inspect.getfile(module)).read_bytes() for module in (vector_math, tile_product))
     function.__qualname__ = f"{function.__name__}_{crc32(below):08x}"

@@ -5,6 +5,7 @@ Exercised by ``pytest tests/models/test_decoding.py``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,10 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from models.specs import ReaderError, ReaderSpec
 from models.token_spans import Span, token_spans
+
+# The tokenizer's own threads win little, and each keeps megabytes of what it was last given; a process that is
+# forked beside them is warned of.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 Ids = Sequence[int]
 

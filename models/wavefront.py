@@ -10,20 +10,24 @@ a step, and threads meet only to ask what comes next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Condition
 
 from models.scan_kernels import share
 
 
-def sweep(
-    step: Callable[[int, int, int], None], *, tiles: int, layers: int, tracks: int, workers: int
-) -> None:
+def open_tiles(workers: int) -> int:
+    """How many tiles are on their way at most, neighbours in their order, so that what a tile holds between its
+    layers is bounded."""
+    return 2 * workers
+
+
+def sweep(step: Callable[[int, int, int], None], *, before: Sequence[int], layers: int, workers: int) -> None:
     """Call `step(worker, tile, layer)` once for every tile and layer, at most one call per worker at a time.
 
-    Tile i comes after tile i - `tracks` in its sequence. Low tiles go first, and at most 2 x `workers` tiles are
-    open at a time, so that what a tile holds between its layers is bounded. What a step raises stops the sweep."""
-    front = Front(tiles, layers, tracks, 2 * workers)
+    `before` holds for every tile the one before it in its sequence, a lower one (-1: none). Low tiles go first.
+    What a step raises stops the sweep."""
+    front = Front(before, layers, open_tiles(workers))
     share(lambda worker, *_: front.work(step, worker), workers, workers)
 
 
@@ -31,9 +35,9 @@ class Front:
     """Which steps are done, and which may come next. A thread that dies between two steps costs nothing: the others
     take them all."""
 
-    def __init__(self, tiles: int, layers: int, tracks: int, reach: int) -> None:
-        self.tiles, self.layers, self.tracks, self.reach = tiles, layers, tracks, reach
-        self.depth = [0] * tiles  # layers that the tile has behind it
+    def __init__(self, before: Sequence[int], layers: int, reach: int) -> None:
+        self.before, self.layers, self.reach = before, layers, reach
+        self.depth = [0] * len(before)  # layers that the tile has behind it
         self.busy: set[int] = set()
         self.first = 0  # the first tile that is not through
         self.stopped = False
@@ -54,8 +58,8 @@ class Front:
     def take(self) -> int | None:
         """A tile to take through its next layer, once there is one; None at the end."""
         with self.changed:
-            while not self.stopped and self.first < self.tiles:
-                for tile in range(self.first, min(self.first + self.reach, self.tiles)):
+            while not self.stopped and self.first < len(self.depth):
+                for tile in range(self.first, min(self.first + self.reach, len(self.depth))):
                     if self.ready(tile):
                         self.busy.add(tile)
                         return tile
@@ -63,7 +67,7 @@ class Front:
             return None
 
     def ready(self, tile: int) -> bool:
-        before = tile - self.tracks
+        before = self.before[tile]
         if tile in self.busy or self.depth[tile] == self.layers:
             return False
         return before < self.first or self.depth[before] > self.depth[tile]
@@ -72,6 +76,6 @@ class Front:
         with self.changed:
             self.busy.remove(tile)
             self.depth[tile] += 1
-            while self.first < self.tiles and self.depth[self.first] == self.layers:
+            while self.first < len(self.depth) and self.depth[self.first] == self.layers:
                 self.first += 1
             self.changed.notify_all()

@@ -8,11 +8,12 @@ Exercised by ``pytest tests/retrievers/test_chunking.py``.
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Literal, get_args
+from itertools import islice, pairwise
+from typing import Literal, get_args, overload
 
 Boundary = Literal["token", "sentence"]
 Span = tuple[int, int]
@@ -41,9 +42,36 @@ class Chunk:
         return self.source[self.start : self.end]
 
 
+class Chunks(Sequence[Chunk]):
+    """Chunks of one text, 24 bytes each: a `Chunk` is made when it is asked for."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._numbers = array("q")  # start, end and tokens of one chunk after the other
+
+    def append(self, start: int, end: int, tokens: int) -> None:
+        self._numbers.extend((start, end, tokens))
+
+    def __len__(self) -> int:
+        return len(self._numbers) // 3
+
+    @overload
+    def __getitem__(self, index: int) -> Chunk: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Chunk]: ...
+
+    def __getitem__(self, index: int | slice) -> Chunk | list[Chunk]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        first = 3 * range(len(self))[index]  # an IndexError beyond the last
+        start, end, tokens = self._numbers[first : first + 3]
+        return Chunk(start, end, self.source, tokens)
+
+
 def split(
     text: str, offsets: Iterable[Span], size: int, *, overlap: int = 0, boundary: Boundary = "token"
-) -> list[Chunk]:
+) -> Chunks:
     """Chunks of at most `size` tokens, in order, that cover every character of `text`; none for a text
     without tokens.
 
@@ -60,11 +88,11 @@ def split(
     if boundary not in get_args(Boundary):
         raise ValueError(f"unknown boundary {boundary!r}: expected {' or '.join(get_args(Boundary))}")
     reach = Reach(text, offsets, boundary)
-    chunks: list[Chunk] = []
+    chunks = Chunks(text)
     first, last = -1, 0
     while reach.extend(last + size) > last:
         first, last = _next_range(first, last, size, overlap, reach.cuts, reach.wanted)
-        chunks.append(Chunk(reach.place(first), reach.place(last), text, last - first))
+        chunks.append(reach.place(first), reach.place(last), last - first)
         reach.forget(last - overlap)
     return chunks
 
@@ -104,16 +132,13 @@ class Reach:
         return self._characters[bisect_left(self.cuts, cut)]
 
     def extend(self, token: int) -> int:
-        """Takes cuts up to one beyond `token`, if there is one; returns the last."""
-        if self.cuts and self.cuts[-1] > token:
-            return self.cuts[-1]
-        for cut, characters in self._coming:
-            self.cuts.append(cut)
-            self._characters.append(characters)
-            if self.wanted is not self.cuts and self._ends_sentence(characters):
-                self.wanted.append(cut)
-            if cut > token:
-                break
+        """Takes cuts up to one beyond `token`, if there is one, or further; returns the last."""
+        latest = self.cuts[-1] if self.cuts else -1
+        coming = list(islice(self._coming, max(token + 1 - latest, 0)))  # each is a token further, or several
+        self.cuts += [cut for cut, _ in coming]
+        self._characters += [characters for _, characters in coming]
+        if self.wanted is not self.cuts:
+            self.wanted += [cut for cut, characters in coming if self._ends_sentence(characters)]
         return self.cuts[-1]
 
     def forget(self, token: int) -> None:

@@ -28,7 +28,8 @@ class ScriptedPrefill:
 
 class ScriptedEngine:
     """Words are tokens. `think(text)` gives the probabilities of the word after `text`, `say(text)` the
-    answer. `events` lists the calls, `states_held` the micro-batches alive when the next one was read."""
+    answer. `events` lists the calls, `states_held` the micro-batches alive when the next one was read and
+    `states_kept` the selected rows when the next one was selected."""
 
     def __init__(
         self,
@@ -45,6 +46,8 @@ class ScriptedEngine:
         self.ids: dict[str, int] = defaultdict(lambda: len(self.ids))
         self.events: list[tuple[str, str]] = []
         self.states_held: list[int] = []
+        self.states_kept: list[int] = []
+        self._selected: list[weakref.ref[ScriptedPrefill]] = []
 
     def encode(self, text: str, *, chat: bool = False) -> list[int]:
         words = ["<s>", *(["<user>"] if chat else []), *TOKEN.findall(text), *(["<reply>"] if chat else [])]
@@ -81,7 +84,10 @@ class ScriptedEngine:
 
     def select(self, prefill: ScriptedPrefill, row: int) -> ScriptedPrefill:
         self.events.append(("select", self.text(prefill.rows[row])))
-        return ScriptedPrefill([prefill.rows[row]], prefill.logits[row : row + 1].clone(), self.again)
+        self.states_kept.append(sum(ref() is not None for ref in self._selected))
+        selected = ScriptedPrefill([prefill.rows[row]], prefill.logits[row : row + 1].clone(), self.again)
+        self._selected.append(weakref.ref(selected))
+        return selected
 
     def decode(self, prefill: ScriptedPrefill, max_new_tokens: int, *, stop: Sequence[str] = ()) -> str:
         self.events.append(("decode", self.text(prefill.rows[0])))

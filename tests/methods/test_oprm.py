@@ -127,6 +127,7 @@ def test_one_micro_batch_and_the_best_state_are_all_that_is_ever_held(scripted):
 
     engine = answered(batch_rows=2)  # the best row of every batch of two beats the batches before it
     assert engine.states_held == [0, 0, 0, 0]
+    assert engine.states_kept == [0, 0, 0, 0]  # the old one is let go before the new one is cut out
     assert len(engine.of("select")) == 4
     assert len(answered(batch_rows=8).of("select")) == 1
 

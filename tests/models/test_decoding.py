@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -196,3 +199,13 @@ def test_a_model_that_keeps_no_state_cannot_be_decoded_from(reader: Reader) -> N
     scripted(engine, "w1 w2").state = None
     with pytest.raises(ReaderError, match="mamba keeps no state"):
         engine.generate([7], 2)
+
+
+def test_the_tokenizers_threads_are_off_unless_the_user_turns_them_on() -> None:
+    """They would keep megabytes each, and other ones in every run."""
+    for given, found in ((None, "false"), ("true", "true")):
+        environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+        environment |= {} if given is None else {"TOKENIZERS_PARALLELISM": given}
+        code = "import os, models.tokens; print(os.environ['TOKENIZERS_PARALLELISM'])"
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+        assert run.stdout.decode().strip() == found

@@ -188,6 +188,27 @@ def test_batches_hold_equal_lengths_in_order_and_fill_the_budget(
             torch.testing.assert_close(prefill.logits[place], alone, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("budget", "order"),
+    [(40, [[0, 1, 2, 3], [4, 5]]), (20, [[0, 1], [2, 3], [4], [5]]), (99, [[0, 1, 2, 3, 4, 5]])],
+)
+def test_the_cpus_own_mamba_reads_neighbours_of_any_length_together(
+    budget: int, order: list[list[int]], rows: Rows
+) -> None:
+    engine = Engine.load("tiny", device="cpu")
+    engine.batch_tokens = budget
+    ragged = [rows(6, length)[place] for place, length in enumerate([10, 7, 10, 10, 7, 30])]
+    with engine.meter() as cost:
+        batches = list(engine.prefill_batches(ragged, last=2))
+    assert [positions for positions, _ in batches] == order
+    assert (cost.calls, cost.prompt_tokens) == (len(order), 74)
+    for positions, prefill in batches:
+        for place, position in enumerate(positions):
+            alone, selected = engine.prefill([ragged[position]], last=2), engine.select(prefill, place)
+            torch.testing.assert_close(selected.logits, alone.logits, atol=1e-4, rtol=0)
+            assert engine.decode(selected, 6) == engine.decode(alone, 6)
+
+
 def test_rows_are_taken_only_when_a_batch_wants_them(reader: Reader, rows: Rows) -> None:
     """A book's rows are never in memory together."""
     taken: list[int] = []

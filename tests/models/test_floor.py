@@ -21,9 +21,16 @@ def test_forward_calls_are_counted_by_shape_and_timed(reader: Callable[..., Engi
         engine.generate(rows(1, 9)[0], 3)
         engine.prefill(rows(4, 9))
     engine.prefill(rows(2, 9))
-    assert calls.shapes == Counter({(1, 9): 1, (1, 1): 2, (4, 9): 1})
+    assert calls.shapes == Counter({(1, 9): 1, (1, 1): 2, (4, 36): 1})
     assert 0 < calls.seconds < cost.seconds["total"]
     assert len(drained) == 8
+
+
+def test_rows_of_several_lengths_count_their_own_tokens(rows: Rows) -> None:
+    engine = Engine.load("tiny", device="cpu")
+    with floor.watch_forwards(engine.model, lambda: None) as calls:
+        engine.prefill([rows(1, 9)[0], rows(1, 5)[0]])
+    assert calls.shapes == Counter({(2, 14): 1})
 
 
 def test_the_floor_multiplies_every_linear_layer_by_every_token_and_the_head_by_the_last(
@@ -37,7 +44,7 @@ def test_the_floor_multiplies_every_linear_layer_by_every_token_and_the_head_by_
 
     monkeypatch.setattr(floor.F, "linear", linear)
     monkeypatch.setattr(floor, "REPEATS", 1)
-    floor.floor_seconds(model, Counter({(3, 5): 2}), lambda: None)
+    floor.floor_seconds(model, Counter({(3, 15): 2}), lambda: None)
     head = model.get_output_embeddings().weight.numel()
     wanted = [(15, p.numel()) for n, p in model.named_parameters() if n.endswith("proj.weight")]
     assert sorted(products) == sorted([*wanted, (3, head)])
@@ -63,5 +70,5 @@ def test_a_call_beyond_the_piece_is_timed_on_the_piece_and_scaled(
 
     monkeypatch.setattr(floor, "PIECE", 10)
     monkeypatch.setattr(floor, "_product_seconds", seconds)
-    assert floor.floor_seconds(reader().model, Counter({(1, 25): 1, (2, 4): 3}), lambda: None) == 3.5 + 3 * 2
+    assert floor.floor_seconds(reader().model, Counter({(1, 25): 1, (2, 8): 3}), lambda: None) == 3.5 + 3 * 2
     assert timed == [10, 1, 8, 2]

@@ -226,7 +226,7 @@ def test_the_large_blocks_of_a_wide_mamba_on_a_cpu_go_back_to_the_system(
     monkeypatch.setattr(random_model("Mamba").config, "hidden_size", hidden)
     monkeypatch.setattr(loading.cpu_mamba, "attach", lambda _: 2)
     assert loading._kernel(random_model("Mamba"), torch.device("cpu"), allow_slow=False) == "numba"
-    assert calls == ([(-3, 1 << 20), (-1, 4 << 20)] if told else [])
+    assert calls == ([(-3, 1 << 17), (-1, 1 << 18)] if told else [])
 
 
 def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import tracemalloc
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from mamba_pairs import FAMILIES, build, draw
 from transformers import DynamicCache, MambaForCausalLM
 
 from models import mamba_prefill
-from models.cpu_mamba import attach
+from models.cache import select_row
+from models.cpu_mamba import attach, mixes_lengths
 
 close = partial(mamba_pairs.close, tolerance=2e-6)
 SIZES: dict[str, Any] = {"hidden_size": 24, "num_hidden_layers": 3}  # no multiple of sixteen
@@ -130,31 +132,102 @@ def test_several_threads_give_what_one_gives(shape, threads, tiles, monkeypatch)
     assert caches_agree(together.cache_params, alone.cache_params)
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("lengths", [(9, 21), (30, 7, 7, 2), (5, 6, 7, 8, 9), (1, 40)])
+def test_rows_of_several_lengths_are_read_as_each_alone(lengths, threads, family, tiles, monkeypatch):
+    _, ours = pair(family)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    ids = draw(len(lengths), max(lengths))
+    keep = min(2, *lengths)
+    together = ours(ids, use_cache=True, logits_to_keep=keep, lengths=lengths)
+    for row, length in enumerate(lengths):
+        alone = ours(ids[row : row + 1, :length], use_cache=True, logits_to_keep=keep)
+        assert close(together.logits[row : row + 1], alone.logits)
+        assert caches_agree(select_row(together.cache_params, row, ids.device), alone.cache_params)
+
+
+@torch.inference_mode()
+def test_only_a_model_as_it_was_loaded_mixes_lengths():
+    theirs, ours = pair()
+    assert mixes_lengths(ours)
+    assert not mixes_lengths(theirs)
+    hook(ours)
+    assert not mixes_lengths(ours)
+    with pytest.raises(ValueError, match="one length"):
+        ours(draw(2, 9), lengths=[9, 4])
+
+
+@torch.inference_mode()
+def test_a_fresh_cache_is_filled_as_transformers_fills_it_and_torn_from_two_blocks():
+    theirs, ours = pair()
+    ids = draw(2, 9)
+    expected = theirs(ids, use_cache=True).cache_params.layers
+    given = ours(ids, use_cache=True).cache_params.layers
+    for layer, other in zip(given, expected, strict=True):
+        assert vars(layer).keys() == vars(other).keys()
+        for name, value in vars(layer).items():
+            if name not in ("conv_states", "recurrent_states"):
+                assert value == getattr(other, name), name
+    for name in ("conv_states", "recurrent_states"):
+        blocks = {getattr(layer, name)[0].untyped_storage().data_ptr() for layer in given}
+        assert len(blocks) == 1
+
+
+@torch.inference_mode()
+def test_reading_many_tiles_leaves_nothing_behind(tiles):
+    _, ours = pair()
+    ids = draw(1, 200)
+    ours(ids)
+    tracemalloc.start()
+    try:
+        ours(ids)
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(5):
+            ours(ids)
+        after = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(tiles) == 7 * 3 * 25
+    assert after - before < 20_000
+
+
 @pytest.mark.parametrize(
-    ("batch", "length", "layers", "threads", "tracks", "steps"),
+    ("lengths", "layers", "threads", "steps"),
     [
-        (1, 23, 3, 2, 1, [23]),
-        (1, 100, 3, 2, 1, [48, 52]),
-        (1, 512, 3, 2, 1, [60, 66, 66, 60, 66, 66, 60, 68]),
-        (1, 512, 24, 2, 1, [252, 260]),
-        (1, 512, 24, 1, 1, [252, 260]),
-        (1, 100, 24, 64, 1, [24, 24, 24, 28]),
-        (2, 500, 24, 4, 2, [246, 246, 254, 254]),
-        (5, 500, 24, 4, 5, [246] * 5 + [254] * 5),
+        ([23], 3, 2, [23]),
+        ([100], 3, 2, [48, 52]),
+        ([512], 3, 2, [60, 66, 66, 60, 66, 66, 60, 68]),
+        ([512], 24, 2, [252, 260]),
+        ([512], 24, 1, [252, 260]),
+        ([100], 24, 64, [24, 24, 24, 28]),
+        ([500] * 2, 24, 4, [246, 246, 254, 254]),
+        ([500] * 4, 24, 4, [246] * 4 + [254] * 4),
+        ([200] * 3, 3, 2, [200, 200, 48, 48, 54, 50]),  # the one left over is cut for both
+        ([500, 250], 24, 2, [246, 250, 254]),
     ],
 )
-def test_sequences_are_cut_for_all_threads_and_no_smaller_than_they_must_be(
-    batch, length, layers, threads, tracks, steps
-):
-    tiles, found = mamba_prefill.cut(batch, length, layers, threads)
-    assert ([tile.steps for tile in tiles], found) == (steps, tracks)
+def test_sequences_are_cut_for_all_threads_and_no_smaller_than_they_must_be(lengths, layers, threads, steps):
+    assert [tile.steps for tile in mamba_prefill.cut(lengths, layers, threads)] == steps
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_tiles_of_a_sequence_follow_each_other_and_cover_it(threads):
+    lengths = [700, 20, 20, 20, 300, 512, 1]
+    tiles = mamba_prefill.cut(lengths, 3, threads)
+    for row, length in enumerate(lengths):
+        own = [place for place, tile in enumerate(tiles) if tile.rows.start <= row < tile.rows.stop]
+        assert [tiles[place].before for place in own] == [-1, *own[:-1]]
+        assert [tiles[place].start for place in own] == [0, *(tiles[place].end for place in own[:-1])]
+        assert {tiles[place].length for place in own} == {tiles[own[-1]].end} == {length}
 
 
 def test_sequences_that_are_short_share_a_tile_and_leave_none_to_one_thread():
-    shared = [tile.rows.stop - tile.rows.start for tile in mamba_prefill.cut(40, 20, 24, 2)[0]]
+    shared = [tile.rows.stop - tile.rows.start for tile in mamba_prefill.cut([20] * 40, 24, 2)]
     assert shared == [12, 12, 12, 4]
-    assert [tile.tokens for tile in mamba_prefill.cut(6, 20, 24, 2)[0]] == [60, 60]
-    assert [tile.tokens for tile in mamba_prefill.cut(3, 1, 24, 2)[0]] == [3]
+    assert [tile.tokens for tile in mamba_prefill.cut([20] * 6, 24, 2)] == [60, 60]
+    assert [tile.tokens for tile in mamba_prefill.cut([1] * 3, 24, 2)] == [3]
 
 
 @torch.inference_mode()

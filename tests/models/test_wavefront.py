@@ -13,6 +13,11 @@ Step = Callable[[int, int, int], None]
 PATIENCE = 20.0
 
 
+def side_by_side(tiles: int, tracks: int) -> list[int]:
+    """Which tile comes before each where `tracks` sequences take turns."""
+    return [max(tile - tracks, -1) for tile in range(tiles)]
+
+
 class Steps:
     """Steps as they begin and end."""
 
@@ -23,9 +28,9 @@ class Steps:
         self.missing: list[tuple[int, int]] = []
         self.open = 0
 
-    def step_of(self, layers: int, tracks: int) -> Step:
+    def step_of(self, layers: int, before: list[int]) -> Step:
         def step(worker: int, tile: int, layer: int) -> None:
-            needed = [(tile, layer - 1), (tile - tracks, layer)]
+            needed = [(tile, layer - 1), (before[tile], layer)]
             self.missing += [n for n in needed if min(n) >= 0 and n not in self.ended]
             self.begun.append((tile, layer))
             through = {tile for tile, layer in self.ended if layer == layers - 1}
@@ -38,11 +43,20 @@ class Steps:
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize(
-    ("tiles", "layers", "tracks"), [(1, 1, 1), (7, 3, 1), (9, 2, 3), (5, 4, 5), (40, 3, 2)]
+    ("before", "layers"),
+    [
+        (side_by_side(1, 1), 1),
+        (side_by_side(7, 1), 3),
+        (side_by_side(9, 3), 2),
+        (side_by_side(5, 5), 4),
+        (side_by_side(40, 2), 3),
+        ([-1, -1, 0, 1, 3, -1, 2, 4, 5, 8, 9], 3),  # sequences of four, four and three tiles
+    ],
 )
-def test_every_step_is_taken_once_and_after_those_that_it_needs(tiles, layers, tracks, workers):
+def test_every_step_is_taken_once_and_after_those_that_it_needs(before, layers, workers):
     steps = Steps()
-    sweep(steps.step_of(layers, tracks), tiles=tiles, layers=layers, tracks=tracks, workers=workers)
+    sweep(steps.step_of(layers, before), before=before, layers=layers, workers=workers)
+    tiles = len(before)
     assert sorted(steps.begun) == [(tile, layer) for tile in range(tiles) for layer in range(layers)]
     assert not steps.missing
     assert steps.open <= 2 * workers
@@ -57,7 +71,7 @@ def test_two_workers_are_in_two_tiles_at_the_same_time(tracks, together):
         if (tile, layer) in together:
             meeting.wait(PATIENCE)
 
-    sweep(step, tiles=4, layers=3, tracks=tracks, workers=2)
+    sweep(step, before=side_by_side(4, tracks), layers=3, workers=2)
     assert not meeting.broken
 
 
@@ -65,7 +79,7 @@ def test_two_workers_are_in_two_tiles_at_the_same_time(tracks, together):
 @pytest.mark.parametrize("where", [(0, 0), (2, 1), (5, 2)])
 def test_an_error_in_a_step_ends_the_sweep_and_is_raised(error, where):
     steps = Steps()
-    take = steps.step_of(layers=3, tracks=1)
+    take = steps.step_of(3, side_by_side(20, 1))
 
     def step(worker: int, tile: int, layer: int) -> None:
         take(worker, tile, layer)
@@ -73,14 +87,14 @@ def test_an_error_in_a_step_ends_the_sweep_and_is_raised(error, where):
             raise error
 
     with pytest.raises(error):
-        sweep(step, tiles=6, layers=3, tracks=1, workers=2)
+        sweep(step, before=side_by_side(6, 1), layers=3, workers=2)
     if where != (5, 2):
         assert len(steps.begun) < 6 * 3
 
 
 def test_a_slow_tile_holds_up_only_a_bounded_number_of_others():
     steps, reached = Steps(), threading.Event()
-    take = steps.step_of(layers=3, tracks=1)
+    take = steps.step_of(3, side_by_side(20, 1))
 
     def step(worker: int, tile: int, layer: int) -> None:
         take(worker, tile, layer)
@@ -89,14 +103,15 @@ def test_a_slow_tile_holds_up_only_a_bounded_number_of_others():
         if tile >= 4:
             reached.set()
 
-    sweep(step, tiles=20, layers=3, tracks=1, workers=2)
+    sweep(step, before=side_by_side(20, 1), layers=3, workers=2)
     assert steps.open <= 4
     assert len(steps.ended) == 60
 
 
 def test_the_others_do_the_work_of_a_worker_that_never_comes():
     steps = Steps()
-    Front(tiles=4, layers=3, tracks=1, reach=4).work(steps.step_of(3, 1), 1)
+    before = side_by_side(4, 1)
+    Front(before, layers=3, reach=4).work(steps.step_of(3, before), 1)
     assert len(steps.ended) == 12
     assert not steps.missing
 
@@ -105,7 +120,8 @@ def test_sweeps_of_several_threads_do_not_meet():
     found = [Steps() for _ in range(3)]
 
     def run(steps: Steps) -> None:
-        sweep(steps.step_of(3, 1), tiles=30, layers=3, tracks=1, workers=2)
+        before = side_by_side(30, 1)
+        sweep(steps.step_of(3, before), before=before, layers=3, workers=2)
 
     threads = [threading.Thread(target=run, args=(steps,)) for steps in found]
     for thread in threads:

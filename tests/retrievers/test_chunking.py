@@ -46,7 +46,7 @@ def test_chunks_cover_the_text_in_order_and_keep_to_the_size(name, text, how):
     offsets = TOKENIZERS[name](text)
     chunks = split(text, offsets, size, overlap=overlap, boundary=boundary)
     if not offsets:
-        assert chunks == []
+        assert not chunks
         return
     assert chunks[0].start == 0
     assert chunks[-1].end == len(text)
@@ -139,7 +139,7 @@ def test_no_character_is_cut_in_half_even_if_it_takes_more_tokens_than_a_chunk_h
     text = "a😀b"
     offsets = TOKENIZERS["bytes"](text)
     assert len(offsets) == 6
-    assert split(text, offsets, 2) == [Chunk(0, 1, text, 1), Chunk(1, 2, text, 4), Chunk(2, 3, text, 1)]
+    assert list(split(text, offsets, 2)) == [Chunk(0, 1, text, 1), Chunk(1, 2, text, 4), Chunk(2, 3, text, 1)]
 
 
 def test_a_token_without_characters_makes_no_empty_chunk():
@@ -148,10 +148,10 @@ def test_a_token_without_characters_makes_no_empty_chunk():
 
 
 def test_a_text_shorter_than_a_chunk_is_one_chunk_and_no_text_is_none():
-    assert split("a b", word_offsets("a b"), 9, overlap=3) == [Chunk(0, 3, "a b", 2)]
-    assert split("", [], 9) == []
-    assert split(" \n", [], 9) == []
-    assert split("!\n\n.", [], 9, boundary="sentence") == []
+    assert list(split("a b", word_offsets("a b"), 9, overlap=3)) == [Chunk(0, 3, "a b", 2)]
+    assert list(split("", [], 9)) == []
+    assert list(split(" \n", [], 9)) == []
+    assert list(split("!\n\n.", [], 9, boundary="sentence")) == []
     assert dict(cut_places(" \n", [])) == {0: 2}
 
 
@@ -171,8 +171,8 @@ def test_cutting_a_book_holds_a_chunk_of_it_at_a_time(boundary):
     finally:
         tracemalloc.stop()
     assert len(chunks) == (480 if boundary == "token" else 482)
-    assert kept < 200 * len(chunks)
-    assert peak < kept + 200 * 250
+    assert kept < 60 * len(chunks)
+    assert peak < kept + 300 * 250
 
 
 def test_spans_are_taken_no_further_than_a_chunk_and_what_it_repeats_need():
