@@ -25,8 +25,9 @@ def open_tiles(workers: int) -> int:
 def sweep(step: Callable[[int, int, int], None], *, before: Sequence[int], layers: int, workers: int) -> None:
     """Call `step(worker, tile, layer)` once for every tile and layer, at most one call per worker at a time.
 
-    `before` holds for every tile the one before it in its sequence, a lower one (-1: none). Low tiles go first.
-    What a step raises stops the sweep."""
+    `before` holds for every tile the one before it in its sequence, a lower one (-1: none). Among the open tiles,
+    which are the lowest, the one with the fewest layers behind it goes first: a layer's weights are then still in
+    the third-level cache for the others. What a step raises stops the sweep."""
     front = Front(before, layers, open_tiles(workers))
     share(lambda worker, *_: front.work(step, worker), workers, workers)
 
@@ -59,10 +60,11 @@ class Front:
         """A tile to take through its next layer, once there is one; None at the end."""
         with self.changed:
             while not self.stopped and self.first < len(self.depth):
-                for tile in range(self.first, min(self.first + self.reach, len(self.depth))):
-                    if self.ready(tile):
-                        self.busy.add(tile)
-                        return tile
+                window = range(self.first, min(self.first + self.reach, len(self.depth)))
+                tile = min(filter(self.ready, window), key=self.depth.__getitem__, default=None)
+                if tile is not None:
+                    self.busy.add(tile)
+                    return tile
                 self.changed.wait()
             return None
 

@@ -12,7 +12,7 @@ import torch
 from mamba_pairs import FAMILIES, build, draw
 from transformers import DynamicCache
 
-from models.cpu_mamba import attach
+from models.cpu_mamba import attach, logits_of
 
 close = partial(mamba_pairs.close, tolerance=1e-5)
 caches_agree = partial(mamba_pairs.caches_agree, tolerance=1e-5)
@@ -192,3 +192,21 @@ def test_mixers_that_the_kernels_do_not_cover_are_left_alone():
     assert attach(build("mamba", hidden_act="relu")) == 0
     assert attach(build("mamba").to("meta")) == 0
     assert attach(torch.nn.Linear(2, 2)) == 0
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (2, 4), (3, 5)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_logits_of_a_few_rows_are_the_heads(shape, bias):
+    head = torch.nn.Linear(24, 1000, bias=bias)
+    states = torch.linspace(-1, 1, shape[0] * shape[1] * 24).reshape(*shape, 24)
+    torch.testing.assert_close(logits_of(head, states), head(states), atol=1e-6, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_head_that_somebody_hooked_is_called():
+    head, seen = torch.nn.Linear(24, 50, bias=False), []
+    logits_of(head, torch.ones(1, 1, 24))
+    head.register_forward_pre_hook(lambda *_: seen.append(1))
+    logits_of(head, torch.ones(1, 1, 24))
+    assert seen == [1]

@@ -190,7 +190,7 @@ def test_reading_many_tiles_leaves_nothing_behind(tiles):
     finally:
         tracemalloc.stop()
     assert len(tiles) == 7 * 3 * 25
-    assert after - before < 20_000
+    assert after - before < 60_000  # the notes of 525 tiles, and not 200 bytes more for each
 
 
 @pytest.mark.parametrize(
