@@ -7,10 +7,8 @@ of Ray are in `comparison.ray_workers`. Imports no torch. Exercised by ``pytest 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -23,10 +21,10 @@ from benchmarks.base import Example, Task
 from comparison.answering import Bench, Facts, Given
 from comparison.pending import asked_methods
 from comparison.plan import Plan, resolve
+from models.processes import die_with
 from models.specs import ReaderSpec
 
 SPAWN = get_context("spawn")  # a forked copy of threads and CUDA handles would hang
-DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 class WorkerError(ValueError):
@@ -157,7 +155,7 @@ def _ready(pipes: Any, seconds: float | None) -> Iterator[connection.Connection]
 
 def _serve(pipe: connection.Connection, setup: Setup, driver: int) -> None:
     """A worker's life: open the reader, say its facts, answer until the driver closes the pipe."""
-    _die_with(driver)
+    die_with(driver)
     bench = setup.open()
     if isinstance(bench, Failed):
         pipe.send(bench)
@@ -169,11 +167,3 @@ def _serve(pipe: connection.Connection, setup: Setup, driver: int) -> None:
         except EOFError:
             return
         pipe.send(bench.answer(*question))
-
-
-def _die_with(driver: int) -> None:
-    """Have the kernel kill this process with its driver, even in the middle of a torch call."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != driver:
-        os._exit(1)

@@ -35,6 +35,7 @@ from tqdm import tqdm
 
 from methods import find
 from models.efficiency_table import Measurement, add_to_csv, markdown, plot, start_csv
+from models.processes import die_with
 from models.shapes import SHAPES, find_shape, write_random_reader
 from models.specs import reader_spec
 
@@ -284,8 +285,10 @@ def describe(given: argparse.Namespace, cells: Sequence[Cell]) -> str:
 
 
 def in_process(work: Any, *arguments: Any) -> Any:
-    """Runs `work` in a fresh process and returns what it returns; its errors are raised here."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    """Runs `work` in a fresh process, which dies with this one, and returns what it returns; its errors are
+    raised here."""
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, initializer=die_with, initargs=(os.getpid(),)) as pool:
         future: Future[Any] = pool.submit(work, *arguments)
         return future.result()
 

@@ -69,6 +69,7 @@ TORCH_FREE = (
     "models.efficiency_table",
     "models.meter",
     "models.packaged",
+    "models.processes",
     "models.shapes",
     "models.specs",
     "models.token_spans",

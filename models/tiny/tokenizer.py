@@ -15,9 +15,8 @@ def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     ids = {word: i for i, word in enumerate(dict.fromkeys([END, UNKNOWN, *words]))}
     core = Tokenizer(models.WordLevel(vocab=ids, unk_token=UNKNOWN))
     core.normalizer = normalizers.Lowercase()
-    core.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[^\w\s]"), "isolated")]
-    )
+    # One pattern for both: blanks first and marks second takes a quarter longer. [\w] and not \w, which leaves ² out.
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\w]+|[^\w\s]"), "removed", invert=True)
     # No word begins with "##", so this decoder only puts blanks between words and none before a mark.
     core.decoder = decoders.WordPiece(prefix="##", cleanup=True)
     return PreTrainedTokenizerFast(
