@@ -26,7 +26,7 @@ from transformers.models.mamba.modeling_mamba import MambaCausalLMOutput, MambaM
 from models import mamba_prefill
 from models.selective_scan import causal_conv_silu, selective_scan
 
-FEW = 8  # rows of logits
+FEW, LARGE = 8, 1 << 22  # rows of logits; weights of a head that no cache holds
 
 
 def attach(model: nn.Module) -> int:

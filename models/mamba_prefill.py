@@ -153,14 +153,16 @@ def _borders(length: int, layers: int, sharers: int) -> list[int]:
 
 class States:
     """What a model remembers of its sequences, as the kernel takes it: `tails` [layers, batch, WIDTH, channels], the
-    last inputs of the convolution, and `h` [layers, batch, blocks, n, 16]. One block of memory each, which the
-    allocator can give back whole."""
+    last inputs of the convolution, and `h` [layers, batch, blocks, n, 16]; and `rates` [layers, blocks, n, 16], how
+    fast it forgets. One block of memory each, which the allocator can give back whole."""
 
     def __init__(self, model: Any, cache: Any, batch: int) -> None:
         config = model.config
         channels, n, layers = config.intermediate_size, config.state_size, config.num_hidden_layers
         self.tails = torch.zeros(layers, batch, WIDTH, channels)
         self.h = torch.zeros(layers, batch, channels // LANES, n, LANES)
+        logs = torch.stack([block.mixer.A_log for block in model.backbone.layers])
+        self.rates = lane_blocks(logs.exp_().mul_(-LOG2_E))
         for depth in range(layers if cache is not None and cache.has_previous_state() else 0):
             self.tails[depth] = cache.get_conv_state(depth, state_idx=0).transpose(1, 2)
             self.h[depth] = lane_blocks(cache.get_recurrent_state(depth, state_idx=0))
@@ -191,7 +193,7 @@ class Layer:
             torch.vstack([conv.weight.squeeze(1).t(), conv_bias, mixer.dt_proj.bias, mixer.D]),
             mixer.x_proj.weight.contiguous(),
             mixer.dt_proj.weight.contiguous(),
-            lane_blocks(torch.exp(mixer.A_log) * -LOG2_E),
+            states.rates[depth],
             out_proj.weight.contiguous(),
             absent if out_proj.bias is None else out_proj.bias,
             states.tails[depth],

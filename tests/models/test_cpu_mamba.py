@@ -12,6 +12,7 @@ import torch
 from mamba_pairs import FAMILIES, build, draw
 from transformers import DynamicCache
 
+from models import cpu_mamba
 from models.cpu_mamba import attach, logits_of
 
 close = partial(mamba_pairs.close, tolerance=1e-5)
@@ -197,7 +198,8 @@ def test_mixers_that_the_kernels_do_not_cover_are_left_alone():
 @torch.inference_mode()
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (2, 4), (3, 5)])
 @pytest.mark.parametrize("bias", [False, True])
-def test_the_logits_of_a_few_rows_are_the_heads(shape, bias):
+def test_the_logits_of_a_few_rows_are_the_heads(shape, bias, monkeypatch):
+    monkeypatch.setattr(cpu_mamba, "LARGE", 1000)
     head = torch.nn.Linear(24, 1000, bias=bias)
     states = torch.linspace(-1, 1, shape[0] * shape[1] * 24).reshape(*shape, 24)
     torch.testing.assert_close(logits_of(head, states), head(states), atol=1e-6, rtol=1e-5)
