@@ -106,7 +106,7 @@ def measure(reader: Reader, cell: Cell, context: Context) -> Measurement | None:
 
 def _measure(reader: Reader, cell: Cell, context: Context) -> Measurement:
     from models.floor import floor_seconds, watch_forwards
-    from models.loading import device_gauge
+    from models.loading import device_gauge, return_free_heap
 
     engine = _load_fallback(reader) if cell.method == FALLBACK else _load(reader)
     engine.eos_ids = frozenset()  # every cell decodes as many tokens as it is told
@@ -116,6 +116,7 @@ def _measure(reader: Reader, cell: Cell, context: Context) -> Measurement:
     engine.generate(engine.encode(task.prompt(example.context[:500], example.question))[-WARM_UP:], 2)
     gauge = device_gauge(engine.device)
     gc.collect()
+    return_free_heap()  # or it would hide, by chance, what the method takes
     gauge.reset()
     loaded = gauge.peak()
     peaks, seconds = list[int](), list[float]()

@@ -207,6 +207,13 @@ def _return_large_blocks() -> None:
         mallopt(M_TRIM_THRESHOLD, KEPT_HEAP)
 
 
+def return_free_heap() -> None:
+    """What was freed and still lies in the heap (a loader's buffers, a compiler's) goes back to the system, where
+    glibc allocates."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _imports(package: str) -> bool:
     """Import for real: transformers falls back without a word when a compiled package is there but does not
     load."""
