@@ -174,12 +174,12 @@ class Engine:
         for position, row in enumerate(rows):
             self._check([row], last)
             alike = 0 if mixed else len(row)
-            if 0 < tokens[alike] > self.batch_tokens - len(row):
+            if tokens[alike] and tokens[alike] + len(row) > self.batch_tokens:
                 yield from self._read(waiting.pop(alike), last)
                 tokens[alike] = 0
             waiting[alike][position] = row
             tokens[alike] += len(row)
-            if tokens[alike] > self.batch_tokens - len(row):  # full, if the next is as long
+            if tokens[alike] + len(row) > self.batch_tokens:  # full, if the next is as long
                 yield from self._read(waiting.pop(alike), last)
                 tokens[alike] = 0
         for rest in waiting.values():

@@ -115,11 +115,11 @@ def cut(lengths: Sequence[int], layers: int, threads: int) -> list[Tile]:
     Short neighbours of one length share a tile. Sequences left over when every thread has as many as the others
     are cut evenly for several of them, and the smaller the fewer `layers` there are: each begins one step later
     than the one before."""
-    shares = [(rows, length) for rows, length in _groups(lengths, threads)]
-    odd = len(shares) % threads
+    groups = _groups(lengths, threads)
+    odd = len(groups) % threads
     placed: list[tuple[float, int, slice, int, int, int]] = []
-    for number, (rows, length) in enumerate(shares):
-        sharers = min(threads // odd, length // LEAST) if number >= len(shares) - odd else 1
+    for number, (rows, length) in enumerate(groups):
+        sharers = min(threads // odd, length // LEAST) if number >= len(groups) - odd else 1
         borders = _borders(length, layers, sharers)
         placed += [(start / length, number, rows, start, end, length) for start, end in pairwise(borders)]
     tiles: list[Tile] = []
