@@ -125,11 +125,10 @@ def logits_of(head: Any, states: Tensor) -> Tensor:
 
     MKL reads the weight at a fifth of the memory's speed where the few are rows, or at half on one thread where they
     are one; as columns, two at least, they are multiplied on all threads."""
-    plain = (
-        type(head) is nn.Linear and head.bias is None and not (head._forward_hooks or head._forward_pre_hooks)
-    )
     rows = states.flatten(0, 1)
-    if not plain or len(rows) > FEW:
+    plain = type(head) is nn.Linear and head.bias is None and "forward" not in vars(head)
+    plain &= not (head._forward_hooks or head._forward_pre_hooks)
+    if not plain or len(rows) > FEW or head.weight.numel() < LARGE:
         return head(states)
     columns = (rows if len(rows) > 1 else rows.repeat(2, 1)).t()
     logits = (head.weight @ columns).t()[: len(rows)]

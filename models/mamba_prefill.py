@@ -83,7 +83,8 @@ def _sweep(
     """All tiles through all layers; what they work in is gone when the states are left in the cache."""
     config = model.config
     width, channels = config.hidden_size, config.intermediate_size
-    layers = [Layer(block, states, depth) for depth, block in enumerate(model.backbone.layers)]
+    rates = decay_rates(model)
+    layers = [Layer(block, states, rates, depth) for depth, block in enumerate(model.backbone.layers)]
     kept = torch.empty(len(input_ids), keep, width)
     kept_array, table, ids = arrays(kept, model.backbone.embeddings.weight, input_ids)
     tokens = max(tile.tokens for tile in tiles)
@@ -153,16 +154,14 @@ def _borders(length: int, layers: int, sharers: int) -> list[int]:
 
 class States:
     """What a model remembers of its sequences, as the kernel takes it: `tails` [layers, batch, WIDTH, channels], the
-    last inputs of the convolution, and `h` [layers, batch, blocks, n, 16]; and `rates` [layers, blocks, n, 16], how
-    fast it forgets. One block of memory each, which the allocator can give back whole."""
+    last inputs of the convolution, and `h` [layers, batch, blocks, n, 16]. One block of memory each, which the
+    allocator can give back whole."""
 
     def __init__(self, model: Any, cache: Any, batch: int) -> None:
         config = model.config
         channels, n, layers = config.intermediate_size, config.state_size, config.num_hidden_layers
         self.tails = torch.zeros(layers, batch, WIDTH, channels)
         self.h = torch.zeros(layers, batch, channels // LANES, n, LANES)
-        logs = torch.stack([block.mixer.A_log for block in model.backbone.layers])
-        self.rates = lane_blocks(logs.exp_().mul_(-LOG2_E))
         for depth in range(layers if cache is not None and cache.has_previous_state() else 0):
             self.tails[depth] = cache.get_conv_state(depth, state_idx=0).transpose(1, 2)
             self.h[depth] = lane_blocks(cache.get_recurrent_state(depth, state_idx=0))
@@ -176,10 +175,16 @@ class States:
         keep_linear_states(cache, tails, h)
 
 
+def decay_rates(model: Any) -> Tensor:
+    """A log2(e) of all layers, [layers, blocks, n, 16]."""
+    logs = torch.stack([block.mixer.A_log for block in model.backbone.layers])
+    return lane_blocks(logs.exp_().mul_(-LOG2_E))
+
+
 class Layer:
     """A block of the model as the kernel takes it, with the states of all sequences."""
 
-    def __init__(self, block: Any, states: States, depth: int) -> None:
+    def __init__(self, block: Any, states: States, rates: Tensor, depth: int) -> None:
         mixer, self.layer, self.kernel = block.mixer, depth, compiled()
         falcon = isinstance(mixer, FalconMambaMixer)
         self.epsilons = block.norm.variance_epsilon, mixer.dt_layernorm.eps if falcon else -1.0
@@ -193,7 +198,7 @@ class Layer:
             torch.vstack([conv.weight.squeeze(1).t(), conv_bias, mixer.dt_proj.bias, mixer.D]),
             mixer.x_proj.weight.contiguous(),
             mixer.dt_proj.weight.contiguous(),
-            states.rates[depth],
+            rates[depth],
             out_proj.weight.contiguous(),
             absent if out_proj.bias is None else out_proj.bias,
             states.tails[depth],

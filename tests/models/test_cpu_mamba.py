@@ -206,9 +206,21 @@ def test_the_logits_of_a_few_rows_are_the_heads(shape, bias, monkeypatch):
 
 
 @torch.inference_mode()
-def test_a_head_that_somebody_hooked_is_called():
+def test_a_head_that_somebody_hooked_is_called(monkeypatch):
+    monkeypatch.setattr(cpu_mamba, "LARGE", 1000)
     head, seen = torch.nn.Linear(24, 50, bias=False), []
     logits_of(head, torch.ones(1, 1, 24))
     head.register_forward_pre_hook(lambda *_: seen.append(1))
     logits_of(head, torch.ones(1, 1, 24))
     assert seen == [1]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("outputs", "rows", "own"), [(60, 1, False), (40, 1, True), (60, 9, True)])
+def test_only_a_large_head_of_few_rows_is_multiplied_as_columns(outputs, rows, own, monkeypatch):
+    monkeypatch.setattr(cpu_mamba, "LARGE", 24 * 50)
+    head, called = torch.nn.Linear(24, outputs, bias=False), []
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda *given: called.append(1) or linear(*given))
+    logits_of(head, torch.ones(rows, 1, 24))
+    assert bool(called) == own
