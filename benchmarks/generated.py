@@ -8,10 +8,11 @@ passkey and the long versions of the multi-hop sets. Exercised by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, overload
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from benchmarks.base import Example, Outline
+from benchmarks.lazy import LazyExamples
 
 
 class Sketch(NamedTuple):
@@ -21,7 +22,7 @@ class Sketch(NamedTuple):
     make: Callable[[], Example]
 
 
-class GeneratedExamples(Sequence[Example]):
+class GeneratedExamples(LazyExamples):
     """The examples of some sketches, in their order. One that was asked for is kept."""
 
     def __init__(self, sketches: Iterable[Sketch]) -> None:
@@ -32,14 +33,7 @@ class GeneratedExamples(Sequence[Example]):
     def __len__(self) -> int:
         return len(self._sketches)
 
-    @overload
-    def __getitem__(self, place: int) -> Example: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Example]: ...
-    def __getitem__(self, place: int | slice) -> Example | list[Example]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        place = range(len(self))[place]
+    def at(self, place: int) -> Example:
         if place not in self._made:
             self._made[place] = self._sketches[place].make()
         return self._made[place]

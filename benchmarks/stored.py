@@ -10,12 +10,13 @@ from __future__ import annotations
 import mmap
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 from benchmarks.base import Example, Outline
+from benchmarks.lazy import LazyExamples
 from benchmarks.sources import DataError, Source, parse_row
 
 # A whole JSON string, or a bracket outside of one, or a quote that opens a string without an end. Possessive,
@@ -35,7 +36,7 @@ MakeExample = Callable[[dict[str, Any]], Example | str]
 """A row to an example, or the reason why it is none."""
 
 
-class StoredExamples(Sequence[Example]):
+class StoredExamples(LazyExamples):
     """The rows of `source` that are examples. Rows that are none are added to `bad`, with their places.
 
     An id that comes again has ``-2``, ``-3`` ... behind it.
@@ -59,13 +60,7 @@ class StoredExamples(Sequence[Example]):
     def __len__(self) -> int:
         return len(self.outlines)
 
-    @overload
-    def __getitem__(self, place: int) -> Example: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Example]: ...
-    def __getitem__(self, place: int | slice) -> Example | list[Example]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
+    def at(self, place: int) -> Example:
         example = self._read(self._stretches[place])
         if isinstance(example, str):
             raise DataError(f"{self._stretches[place].place} was changed while it was in use: start again")

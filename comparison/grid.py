@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from benchmarks import metrics
 from benchmarks.base import CountTokens, Example, Outline, Task, TaskSet, digest
+from benchmarks.lazy import LazyExamples
 from comparison import options
 from comparison.imports import Predictions, pair
 from comparison.plan import Plan, PlanError, Resolved
@@ -26,7 +27,7 @@ CHARACTERS_A_TOKEN = 4
 SHOWN = 3  # lines on rows that were left out, a task
 
 
-class Chosen(Sequence[Example]):
+class Chosen(LazyExamples):
     """Some of a benchmark's examples, read from disk or made when asked for if the benchmark does so."""
 
     def __init__(self, examples: Sequence[Example], places: Sequence[int]) -> None:
@@ -37,13 +38,7 @@ class Chosen(Sequence[Example]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, place: int) -> Example: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Example]: ...
-    def __getitem__(self, place: int | slice) -> Example | list[Example]:
-        if isinstance(place, slice):
-            return [self._examples[one] for one in self._places[place]]
+    def at(self, place: int) -> Example:
         return self._examples[self._places[place]]
 
 
