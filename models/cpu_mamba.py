@@ -92,7 +92,7 @@ def masked(states: Tensor, mask: Tensor | None) -> Tensor:
 
 def ordinary(model: Any, cache: Any) -> bool:
     """Whether `mamba_prefill.read` does what the model's modules would do: they are as they were loaded and
-    attached, hooked by nobody, and in float32."""
+    attached, hooked by nobody, and all float32 or all bfloat16."""
     if model.training or torch.is_autocast_enabled("cpu"):
         return False
     if cache is not None and type(cache) is not DynamicCache:
@@ -103,11 +103,12 @@ def ordinary(model: Any, cache: Any) -> bool:
     bypassed = [model.backbone, model.backbone.embeddings, *model.backbone.layers.modules()]
     if any(module._forward_hooks or module._forward_pre_hooks for module in bypassed):
         return False
-    if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in model.parameters()):
+    dtype = model.dtype
+    if any(p.dtype != dtype or p.device.type != "cpu" for p in model.parameters()):
         return False
     mixers = [block.mixer for block in model.backbone.layers]
     linears = ("in_proj", "x_proj", "dt_proj", "out_proj")
-    return mamba_prefill.fits(model.config) and all(
+    return mamba_prefill.fits(model.config, dtype) and all(
         getattr(mixer.forward, "__func__", None) is forward
         and all(type(getattr(mixer, name)) is nn.Linear for name in linears)
         for mixer in mixers
@@ -168,7 +169,8 @@ def whole(family: type[Any], output: type[Any]) -> Any:
             cache_params = DynamicCache(config=model.config)
         keep = min(int(logits_to_keep) or length, length, *lengths or ())
         states = mamba_prefill.read(model, input_ids, cache_params, keep, lengths)
-        return output(logits=logits_of(model.lm_head, states), cache_params=cache_params if cached else None)
+        logits = logits_of(model.lm_head, states).float()
+        return output(logits=logits, cache_params=cache_params if cached else None)
 
     return forward_model
 

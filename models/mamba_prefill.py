@@ -36,10 +36,12 @@ TILE, SMALL, LEAST = 252, 60, 24
 LAG = 24  # steps that a thread takes, if it can, for the one that it waits at the start
 
 
-def fits(config: Any) -> bool:
-    """Whether the kernels cover the model's shape."""
+def fits(config: Any, dtype: torch.dtype) -> bool:
+    """Whether the kernels cover the model's shape, with weights of this kind."""
+    if dtype == torch.bfloat16 and (config.hidden_size % 2 or config.time_step_rank % 2):
+        return False  # the last number would have no other to make a word with
     whole = config.intermediate_size % LANES == 0 and config.state_size % 4 == 0
-    return whole and config.conv_kernel == WIDTH
+    return whole and config.conv_kernel == WIDTH and dtype in (torch.float32, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,15 @@ def read(
 ) -> Tensor:
     """Hidden states [batch, keep, hidden] of the last `keep` positions of `input_ids` [batch, length], ready for
     the head. A row's first `lengths` ids are read (all of them by default). Goes on from `cache` and fills it, if
-    there is one. For float32 weights on the CPU, without gradients."""
+    there is one. For weights on the CPU, without gradients, of float32, or of bfloat16: the products are then of
+    bfloat16 numbers, and all else is float32."""
     blocks, threads = model.backbone.layers, torch.get_num_threads()
     tiles = cut(lengths or [input_ids.shape[1]] * len(input_ids), len(blocks), threads)
     states = States(model, cache, len(input_ids))
     kept = _sweep(model, input_ids, tiles, states, keep, min(threads, len(tiles)))
     if cache is not None:
-        states.leave(cache)
-    return model.backbone.norm_f(kept)
+        states.leave(cache, model.dtype)
+    return model.backbone.norm_f(kept.to(model.dtype))
 
 
 def _sweep(
@@ -86,7 +89,7 @@ def _sweep(
     rates = decay_rates(model)
     layers = [Layer(block, states, rates, depth) for depth, block in enumerate(model.backbone.layers)]
     kept = torch.empty(len(input_ids), keep, width)
-    kept_array, table, ids = arrays(kept, model.backbone.embeddings.weight, input_ids)
+    kept_array, embeddings = kept.numpy(), model.backbone.embeddings.weight.detach()
     tokens = max(tile.tokens for tile in tiles)
     mixed = config.time_step_rank + 2 * config.state_size
     memories = np.empty((workers, working_memory(tokens, width, channels, mixed)), np.float32)
@@ -97,7 +100,8 @@ def _sweep(
     def step(worker: int, index: int, depth: int) -> None:
         tile, x = tiles[index], hidden[index % len(hidden)]
         if depth == 0:
-            x[: tile.tokens, :width] = table[ids[tile.rows, tile.start : tile.end].reshape(-1)]
+            ids = input_ids[tile.rows, tile.start : tile.end].reshape(-1)
+            x[: tile.tokens, :width] = embeddings[ids].float().numpy()
         last = tile.end - tile.length + keep  # where the tile ends among the kept positions
         kept_here = min(max(last, 0), tile.steps)
         through = depth == len(layers) - 1
@@ -166,9 +170,9 @@ class States:
             self.tails[depth] = cache.get_conv_state(depth, state_idx=0).transpose(1, 2)
             self.h[depth] = lane_blocks(cache.get_recurrent_state(depth, state_idx=0))
 
-    def leave(self, cache: DynamicCache) -> None:
+    def leave(self, cache: DynamicCache, dtype: torch.dtype) -> None:
         """In the cache as transformers would, and no longer here."""
-        tails = self.tails.transpose(2, 3).contiguous()
+        tails = self.tails.transpose(2, 3).contiguous().to(dtype)
         del self.tails
         h = channel_rows(self.h)
         del self.h
@@ -177,30 +181,37 @@ class States:
 
 def decay_rates(model: Any) -> Tensor:
     """A log2(e) of all layers, [layers, blocks, n, 16]."""
-    logs = torch.stack([block.mixer.A_log for block in model.backbone.layers])
+    logs = torch.stack([block.mixer.A_log.float() for block in model.backbone.layers])
     return lane_blocks(logs.exp_().mul_(-LOG2_E))
+
+
+def operand(weight: Tensor) -> Tensor:
+    """A weight as the kernel's products take it: two bfloat16 numbers in one word."""
+    weight = weight.detach().contiguous()
+    return weight.view(torch.int32) if weight.dtype == torch.bfloat16 else weight
 
 
 class Layer:
     """A block of the model as the kernel takes it, with the states of all sequences."""
 
     def __init__(self, block: Any, states: States, rates: Tensor, depth: int) -> None:
-        mixer, self.layer, self.kernel = block.mixer, depth, compiled()
+        mixer, self.layer = block.mixer, depth
+        self.kernel = compiled(words=mixer.in_proj.weight.dtype == torch.bfloat16)
         falcon = isinstance(mixer, FalconMambaMixer)
         self.epsilons = block.norm.variance_epsilon, mixer.dt_layernorm.eps if falcon else -1.0
         absent = torch.empty(0)
         conv, in_proj, out_proj = mixer.conv1d, mixer.in_proj, mixer.out_proj
         conv_bias = torch.zeros(mixer.intermediate_size) if conv.bias is None else conv.bias
         self.arrays = arrays(
-            block.norm.weight,
-            in_proj.weight.contiguous(),
-            absent if in_proj.bias is None else in_proj.bias,
-            torch.vstack([conv.weight.squeeze(1).t(), conv_bias, mixer.dt_proj.bias, mixer.D]),
-            mixer.x_proj.weight.contiguous(),
-            mixer.dt_proj.weight.contiguous(),
+            block.norm.weight.float(),
+            operand(in_proj.weight),
+            absent if in_proj.bias is None else in_proj.bias.float(),
+            torch.vstack([conv.weight.squeeze(1).t(), conv_bias, mixer.dt_proj.bias, mixer.D]).float(),
+            operand(mixer.x_proj.weight),
+            operand(mixer.dt_proj.weight),
             rates[depth],
-            out_proj.weight.contiguous(),
-            absent if out_proj.bias is None else out_proj.bias,
+            operand(out_proj.weight),
+            absent if out_proj.bias is None else out_proj.bias.float(),
             states.tails[depth],
             states.h[depth],
         )

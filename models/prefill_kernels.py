@@ -16,6 +16,7 @@ from functools import lru_cache
 from numba import njit
 from numba.core import types
 
+from models.bfloat_words import operand
 from models.scan_kernels import build
 from models.tile_product import COLUMNS, DEPTH, ROWS, product
 from models.vector_math import LANES, decay2, fill, load, sigmoid, softplus, store, total
@@ -169,9 +170,11 @@ def layer(
     `wanted` last of them are added to hidden [tokens, hidden].
 
     memory: see `working_memory`; channel_weights [7, channels]: the convolution's weight and bias, the bias of the
-    time steps, D; `part_epsilon` is that of Falcon-Mamba's norms, negative for none."""
-    tokens, channels = (last - first) * steps, out_weight.shape[1]
-    rank, n = dt_weight.shape[1], rates.shape[1]
+    time steps, D; `part_epsilon` is that of Falcon-Mamba's norms, negative for none. The weights of the products may
+    be of words."""
+    tokens, channels = (last - first) * steps, channel_weights.shape[1]
+    n = rates.shape[1]
+    rank = x_weight.shape[0] - 2 * n
     rows = tokens + -tokens % ROWS
     panel, end = room(memory, 0, COLUMNS * DEPTH, LANES)
     scratch, end = room(memory, end, 3 * STEPS, LANES)
@@ -183,12 +186,13 @@ def layer(
 
     halves = in_bias.shape[0] // 2
     norm(tokens, epsilon, hidden, norm_weight, normed)
+    normed = operand(in_weight, tokens, normed, normed)
     product(normed, in_weight[:channels], in_bias[:halves], inputs, panel, tokens, False)
     conv(first, last, steps, inputs, channel_weights, tails, x)
-    product(x, x_weight, in_bias[:0], mixed, panel, tokens, False)
+    product(operand(x_weight, tokens, x, inputs), x_weight, in_bias[:0], mixed, panel, tokens, False)
     if part_epsilon >= 0.0:
         norm_parts(tokens, part_epsilon, rank, n, mixed)
-    product(mixed, dt_weight, in_bias[:0], dt, panel, tokens, False)
+    product(operand(dt_weight, tokens, mixed, inputs), dt_weight, in_bias[:0], dt, panel, tokens, False)
     scan(first, last, steps, x, dt, mixed, rank + n, rates, channel_weights, h, scratch)
     if wanted == 0:
         return
@@ -198,6 +202,7 @@ def layer(
         tokens = (last - first) * wanted
     product(normed, in_weight[channels:], in_bias[halves:], inputs, panel, tokens, False)
     gate(tokens, inputs, x)
+    x = operand(out_weight, tokens, x, x)
     if wanted == steps:
         product(x, out_weight, out_bias, hidden, panel, tokens, True)
     else:
@@ -211,7 +216,8 @@ def working_memory(tokens: int, hidden: int, channels: int, mixed: int) -> int:
     return (COLUMNS * DEPTH + 3 * STEPS) * LANES + (tokens + -tokens % ROWS) * sum(columns)
 
 
-@lru_cache(maxsize=1)
-def compiled() -> Callable:
+@lru_cache(maxsize=2)
+def compiled(words: bool) -> Callable:
+    """The kernel for products with weights of float32, or of words."""
     settings = (types.intp,) * 4 + (types.float32,) * 2
-    return build(layer, "2112122232134", settings, layout="C")
+    return build(layer, "211w12ww3w134" if words else "2112122232134", settings, layout="C")

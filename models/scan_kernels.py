@@ -22,7 +22,7 @@ from zlib import crc32
 from numba import njit
 from numba.core import types
 
-from models import tile_product, vector_math
+from models import bfloat_words, tile_product, vector_math
 from models.vector_math import LANES, LN_2, exp2, fill, load, sigmoid, softplus, store, total
 
 SHARE = (types.intp,) * 3  # of the work: worker, first, last
@@ -203,17 +203,20 @@ def build(
     *,
     layout: Literal["A", "C"] = "A",
 ) -> Callable:
-    """Compile for settings and arrays of so many axes (layout "A": any strides, "C": contiguous); from disk
-    where this was done before.
+    """Compile for settings and arrays of so many axes ("w": a matrix of words; layout "A": any strides, "C":
+    contiguous); from disk where this was done before.
 
     Twenty arguments in all are refused: CPython 3.11 puts a call's tuple of twenty among those to be used again
     but never does, which leaves 400 kB behind."""
     if len(settings) + len(axes) == FORGOTTEN:
         raise ValueError(f"{function.__name__} takes {FORGOTTEN} arguments: expected one more or less")
-    arrays = (types.Array(types.float32, int(count), layout) for count in axes)
+    words = types.Array(types.int32, 2, layout)
+    arrays = (words if axis == "w" else types.Array(types.float32, int(axis), layout) for axis in axes)
     signature = types.void(*settings, *arrays)
     # Numba's cache watches the function's file alone; the arithmetic below goes into the name it files under.
-    below = b"".join(Path(inspect.getfile(module)).read_bytes() for module in (vector_math, tile_product))
+    below = b"".join(
+        Path(inspect.getfile(module)).read_bytes() for module in (vector_math, bfloat_words, tile_product)
+    )
     function.__qualname__ = f"{function.__name__}_{crc32(below):08x}"
     try:
         return njit(signature, nogil=True, error_model="numpy", cache=True)(function)

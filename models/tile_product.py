@@ -4,7 +4,8 @@ The weight [out, in] goes piece by piece, transposed, into a panel that stays in
 while every token of the tile meets it (Goto and van de Geijn 2008, doi 10.1145/1356052.1356053, with one level less
 because a tile is small). `ROWS` tokens x `COLUMNS` blocks of sixteen outputs are summed in registers. A library's
 product would do as well; called from a kernel, this one needs neither the interpreter nor threads of its own, so that
-a tile's whole layer is one call, and it is not slower than MKL's.
+a tile's whole layer is one call, and it is not slower than MKL's. Weights of bfloat16 go in as words
+(`models/bfloat_words.py`).
 
     python -m pytest tests/models/test_tile_product.py
 """
@@ -19,12 +20,13 @@ from llvmlite import binding, ir
 from numba import njit
 from numba.core import cgutils, types
 
+from models.bfloat_words import add_products
 from models.vector_math import FLAGS, INTEGERS, LANES, VECTOR, constant, operation, pointer, splat
 
 ROWS = 6
 # Sums that the vector registers hold: 24 of AVX-512's 32, and 12 of AVX2's 16 (two of which make a block of lanes).
 COLUMNS = 4 if binding.get_host_cpu_features().get("avx512f") else 1
-DEPTH = 128  # inputs of a panel, 32 KiB with four blocks of outputs; MKL sums as many at a time
+DEPTH = 128  # inputs (or words) of a panel, 32 KiB with four blocks of outputs; MKL sums as many at a time
 
 FLOATS, INDEX = ir.FloatType().as_pointer(), ir.IntType(64)
 
@@ -84,8 +86,12 @@ def transpose(typing_context, weight, index, panel, row, step):
     return types.void(weight, index, panel, row, step), generate
 
 
+def add_one(builder, total, left, right) -> Any:
+    return builder.fadd(builder.fmul(left, right, flags=FLAGS), total, flags=FLAGS)
+
+
 def product_of_width(columns: int) -> Any:
-    """The product of `ROWS` tokens with a panel of so many blocks."""
+    """The product of `ROWS` tokens with a panel of so many blocks; of words where the panel is of int32."""
 
     @operation
     def multiply(typing_context, x, x_index, panel, depth, y, y_index, add):
@@ -94,6 +100,7 @@ def product_of_width(columns: int) -> Any:
 
         def generate(context, builder, signature, arguments):
             x_type, x_index_type, panel_type, _, y_type, y_index_type, _ = signature.args
+            add_product = add_products if panel_type.dtype == types.int32 else add_one
             x_value, x_at, panel_value, count, y_value, y_at, added = arguments
             source = place(context, builder, x_type, x_value, x_index_type, x_at)
             inputs = row_pointers(builder, *source, ROWS)
@@ -116,8 +123,7 @@ def product_of_width(columns: int) -> Any:
                 for row, row_sums in zip(inputs, sums, strict=True):
                     value = splat(builder, builder.load(builder.gep(row, [loop.index])))
                     for block, at in zip(blocks, row_sums, strict=True):
-                        term = builder.fmul(value, block, flags=FLAGS)
-                        builder.store(builder.fadd(term, builder.load(at), flags=FLAGS), at)
+                        builder.store(add_product(builder, builder.load(at), value, block), at)
             with builder.if_then(added):
                 for at, out in pairs:
                     builder.store(builder.fadd(builder.load(at), builder.load(out, align=4)), at)
@@ -145,8 +151,9 @@ def pack(weight, first, columns, start, depth, panel):
             transpose(weight, (base, start + k), panel, k * columns + column, columns)
         for k in range(whole, depth):
             for lane in range(LANES):
-                inside = base + lane < outputs
-                panel[k * columns + column, lane] = weight[base + lane, start + k] if inside else 0.0
+                panel[k * columns + column, lane] = 0
+                if base + lane < outputs:
+                    panel[k * columns + column, lane] = weight[base + lane, start + k]
 
 
 @njit(error_model="numpy")
@@ -154,8 +161,10 @@ def product(x, weight, bias, y, panel, tokens, add):
     """x [tokens, in] times weight [out, in], plus bias [out] or [0], into y [tokens, out], or onto it if `add`.
 
     Rows are read and written up to the next multiple of `ROWS` tokens, columns of y up to the next multiple of
-    sixteen: x and y must have room for them. panel: [`COLUMNS` x `DEPTH`, 16]. Dense float32."""
+    sixteen: x and y must have room for them. panel: [`COLUMNS` x `DEPTH`, 16]. Dense float32; but a weight of
+    words is [out, in / 2] of int32, and the first columns of x then hold the tokens' words."""
     outputs, inputs = weight.shape
+    panel = panel.view(weight.dtype)
     if bias.shape[0]:
         for r in range(tokens):
             for c in range(outputs):
