@@ -26,8 +26,6 @@ from transformers.models.mamba.modeling_mamba import MambaCausalLMOutput, MambaM
 from models import mamba_prefill
 from models.selective_scan import causal_conv_silu, selective_scan
 
-FEW, LARGE = 8, 1 << 22  # rows of logits; weights of a head that no cache holds
-
 
 def attach(model: nn.Module) -> int:
     """Give every Mamba-1 and Falcon-Mamba mixer of a model on the CPU this file's forward; returns how many.
@@ -121,21 +119,6 @@ def mixes_lengths(model: Any) -> bool:
     return getattr(model.forward, "__func__", None) in FORWARDS.values() and ordinary(model, None)
 
 
-def logits_of(head: Any, states: Tensor) -> Tensor:
-    """`head(states)`, states [batch, keep, hidden]: a few rows times a weight that is as large as a vocabulary.
-
-    MKL reads the weight at a fifth of the memory's speed where the few are rows, or at half on one thread where they
-    are one; as columns, two at least, they are multiplied on all threads."""
-    rows = states.flatten(0, 1)
-    plain = type(head) is nn.Linear and head.bias is None and "forward" not in vars(head)
-    plain &= not (head._forward_hooks or head._forward_pre_hooks)
-    if not plain or len(rows) > FEW or head.weight.numel() < LARGE:
-        return head(states)
-    columns = (rows if len(rows) > 1 else rows.repeat(2, 1)).t()
-    logits = (head.weight @ columns).t()[: len(rows)]
-    return logits.reshape(*states.shape[:2], -1)
-
-
 def whole(family: type[Any], output: type[Any]) -> Any:
     """The forward of a language model: prompts through `mamba_prefill.read`, all else as `family` does it."""
     theirs = family.forward
@@ -169,7 +152,7 @@ def whole(family: type[Any], output: type[Any]) -> Any:
             cache_params = DynamicCache(config=model.config)
         keep = min(int(logits_to_keep) or length, length, *lengths or ())
         states = mamba_prefill.read(model, input_ids, cache_params, keep, lengths)
-        logits = logits_of(model.lm_head, states).float()
+        logits = model.lm_head(states).float()
         return output(logits=logits, cache_params=cache_params if cached else None)
 
     return forward_model

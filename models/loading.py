@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from models import cpu_mamba, cpu_mamba2, cpu_rglru
+from models import cpu_mamba, cpu_mamba2, cpu_rglru, few_rows
 from models.kernel_choice import choose_by_device
 from models.meter import Gauge, resident_gauge
 from models.packaged import weights_file
@@ -179,6 +179,7 @@ def _kernel(model: PreTrainedModel, place: torch.device, allow_slow: bool) -> st
     """The Mamba scan that will run; attaches ours on a CPU."""
     if place.type == "cpu":
         choose_by_device(model)
+        few_rows.attach(model)
         ours = cpu_mamba.attach(model)
         if ours and CPU_BATCH_TOKENS * model.config.hidden_size > WIDE:
             _return_large_blocks()

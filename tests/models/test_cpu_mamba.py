@@ -12,8 +12,7 @@ import torch
 from mamba_pairs import FAMILIES, build, draw
 from transformers import DynamicCache
 
-from models import cpu_mamba
-from models.cpu_mamba import attach, logits_of
+from models.cpu_mamba import attach
 
 close = partial(mamba_pairs.close, tolerance=1e-5)
 caches_agree = partial(mamba_pairs.caches_agree, tolerance=1e-5)
@@ -193,34 +192,3 @@ def test_mixers_that_the_kernels_do_not_cover_are_left_alone():
     assert attach(build("mamba", hidden_act="relu")) == 0
     assert attach(build("mamba").to("meta")) == 0
     assert attach(torch.nn.Linear(2, 2)) == 0
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (2, 4), (3, 5)])
-@pytest.mark.parametrize("bias", [False, True])
-def test_the_logits_of_a_few_rows_are_the_heads(shape, bias, monkeypatch):
-    monkeypatch.setattr(cpu_mamba, "LARGE", 1000)
-    head = torch.nn.Linear(24, 1000, bias=bias)
-    states = torch.linspace(-1, 1, shape[0] * shape[1] * 24).reshape(*shape, 24)
-    torch.testing.assert_close(logits_of(head, states), head(states), atol=1e-6, rtol=1e-5)
-
-
-@torch.inference_mode()
-def test_a_head_that_somebody_hooked_is_called(monkeypatch):
-    monkeypatch.setattr(cpu_mamba, "LARGE", 1000)
-    head, seen = torch.nn.Linear(24, 50, bias=False), []
-    logits_of(head, torch.ones(1, 1, 24))
-    head.register_forward_pre_hook(lambda *_: seen.append(1))
-    logits_of(head, torch.ones(1, 1, 24))
-    assert seen == [1]
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize(("outputs", "rows", "own"), [(60, 1, False), (40, 1, True), (60, 9, True)])
-def test_only_a_large_head_of_few_rows_is_multiplied_as_columns(outputs, rows, own, monkeypatch):
-    monkeypatch.setattr(cpu_mamba, "LARGE", 24 * 50)
-    head, called = torch.nn.Linear(24, outputs, bias=False), []
-    linear = torch.nn.functional.linear
-    monkeypatch.setattr(torch.nn.functional, "linear", lambda *given: called.append(1) or linear(*given))
-    logits_of(head, torch.ones(rows, 1, 24))
-    assert bool(called) == own

@@ -1,0 +1,103 @@
+"""Few rows times a large weight as columns, against torch's own product."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from mamba_pairs import build, draw
+from torch import nn
+
+from models import few_rows
+from models.engine import Engine
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_rows, "LARGE", 1000)
+
+
+@pytest.mark.parametrize("shape", [(24,), (1, 24), (1, 1, 24), (3, 1, 24), (2, 4, 24), (3, 5, 24), (0, 24)])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("outputs", [1000, 20])
+def test_products_and_gradients_are_those_of_the_layer(shape, bias, outputs, monkeypatch):
+    monkeypatch.setattr(few_rows, "LARGE", 400)
+    layer = nn.Linear(24, outputs, bias=bias)
+    states = torch.randn(shape, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    expected = layer(states)
+    (slope,) = torch.autograd.grad(expected.square().sum(), states)
+    assert few_rows.attach(layer) == 1
+    given = layer(states)
+    torch.testing.assert_close(given, expected, atol=1e-6, rtol=1e-5)
+    assert given.is_contiguous()
+    torch.testing.assert_close(
+        torch.autograd.grad(given.square().sum(), states)[0], slope, atol=1e-4, rtol=1e-4
+    )
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "rows", "as_columns"),
+    [(24, 60, 1, True), (24, 60, 8, True), (24, 60, 9, False), (60, 24, 1, False), (60, 24, 2, True)],
+)
+def test_columns_are_for_few_rows_and_for_one_where_the_weight_is_high(
+    inputs, outputs, rows, as_columns, monkeypatch
+):
+    layer, called = nn.Linear(inputs, outputs, bias=False), list[int]()
+    few_rows.attach(layer)
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda *given: called.append(1) or linear(*given))
+    layer(torch.ones(rows, inputs))
+    assert bool(called) != as_columns
+
+
+class Odd(nn.Linear):
+    """A layer that somebody derived."""
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Linear(24, 20), nn.Linear(24, 60).bfloat16(), nn.Linear(24, 60, device="meta"), Odd(24, 60)],
+    ids=["small", "bfloat16", "elsewhere", "derived"],
+)
+def test_other_layers_are_left_alone(layer):
+    assert few_rows.attach(layer) == 0
+    assert "forward" not in vars(layer)
+
+
+@torch.inference_mode()
+def test_a_layer_that_was_converted_or_copied_since_still_multiplies_its_own_weight():
+    layer = nn.Linear(24, 60)
+    few_rows.attach(layer)
+    other = copy.deepcopy(layer)
+    other.weight.zero_()
+    assert torch.equal(other(torch.ones(1, 24)), other.bias[None])
+    assert layer.bfloat16()(torch.ones(1, 24).bfloat16()).dtype == torch.bfloat16
+
+
+def test_a_loaded_reader_decodes_the_same_text_with_and_without():
+    engine = Engine.load("tiny", device="cpu")
+    attached = [module for module in engine.model.modules() if "forward" in vars(module) and covered(module)]
+    assert {type(module) for module in attached} == {nn.Linear}
+    ids = engine.encode(
+        "The code of Ann is 1234. The code of Bob is 9876. Question: What is the code of Bob? Answer:"
+    )
+    with_columns = engine.generate(ids, 12)
+    for module in attached:
+        del module.forward
+    assert engine.generate(ids, 12) == with_columns
+
+
+def covered(module: Any) -> bool:
+    return isinstance(module, nn.Linear) and few_rows.covered(module.weight)
+
+
+@torch.inference_mode()
+def test_hooks_are_called():
+    model, seen = build("mamba", hidden_size=32), list[int]()
+    few_rows.attach(model)
+    model.lm_head.register_forward_pre_hook(lambda *_: seen.append(1))
+    model(draw(1, 4), logits_to_keep=1)
+    assert seen == [1]
