@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -59,7 +60,7 @@ def save(calibration: Measured, path: Path) -> None:
     """As one safetensors file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors, facts = _names(type(calibration))
-    unfinished = path.with_suffix(".part")
+    unfinished = path.with_suffix(f".{os.getpid()}.part")  # several workers may calibrate at a time
     save_file(
         {name: getattr(calibration, name).contiguous() for name in tensors},
         unfinished,

@@ -52,10 +52,11 @@ def attach(model: nn.Module) -> int:
 
 
 def with_fallback(theirs: Any) -> Any:
-    """`chunk_scan` where it applies, and `theirs` elsewhere."""
+    """`chunk_scan` where it applies, on the CPU, and `theirs` elsewhere."""
 
     def scan(hidden_states: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, **options: Any) -> Any:
         fits = hidden_states.shape[-1] % LANES == 0 and B.shape[-1] % 4 == 0
+        fits &= hidden_states.device.type == "cpu"
         if torch.is_grad_enabled() or not fits or options.get("D") is None or options["D"].dim() != 1:
             return theirs(hidden_states, dt, A, B, C, **options)
         if options.get("dt_bias") is not None:

@@ -21,7 +21,6 @@ import inspect
 import os
 import statistics
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -34,9 +33,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from methods import find
+from models.efficiency_options import settings_of
 from models.efficiency_table import Measurement, add_to_csv, markdown, plot, start_csv
 from models.processes import die_with
-from models.shapes import SHAPES, find_shape, write_random_reader
+from models.shapes import find_shape, write_random_reader
 from models.specs import reader_spec
 
 if TYPE_CHECKING:
@@ -144,21 +144,18 @@ def _load(reader: Reader) -> Engine:
 
 def _load_fallback(reader: Reader) -> Engine:
     """The reader on a CPU as transformers runs it by itself, none of our kernels attached."""
-    from torch.cuda import is_available
-    from transformers import AutoModelForCausalLM
-
     from models.engine import Engine
     from models.kernel_choice import choose_by_device
-    from models.loading import load_tokenizer
+    from models.loading import device_of, load_model, load_tokenizer, precision
     from models.specs import ReaderError, at_revision, reader_spec
 
-    if reader.device != "cpu" and (reader.device != "auto" or is_available()):
+    place = device_of(reader.device)
+    if place.type != "cpu":
         raise ReaderError(
             "--fallback compares on a CPU: add --device cpu (CUDA's kernels are transformers' own)"
         )
     spec = at_revision(reader_spec(reader.path), reader.revision)
-    dtype: Any = "float32" if reader.dtype == "auto" else reader.dtype
-    model = AutoModelForCausalLM.from_pretrained(spec.path, revision=spec.revision or "main", dtype=dtype)
+    model = load_model(spec, precision(reader.dtype, spec, place))
     choose_by_device(model)
     return Engine(model, load_tokenizer(spec), spec)
 
@@ -172,100 +169,9 @@ def _build(engine: Engine, cell: Cell) -> Any:
 # The program
 
 
-def lengths_of(text: str) -> tuple[int, ...]:
-    """``"512,2k"`` is (512, 2000)."""
-    try:
-        found = tuple(sorted({_length(part) for part in text.split(",")}))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected lengths in tokens like 512,2k,16k") from None
-    if found[0] < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: a context has at least 1 token")
-    return found
-
-
-def _length(text: str) -> int:
-    return int(text[:-1]) * 1000 if text.lower().endswith("k") else int(text)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line of this program."""
-    made = argparse.ArgumentParser(
-        prog="python -m models.efficiency", description="Seconds and peak memory by context length."
-    )
-    which = made.add_mutually_exclusive_group()
-    which.add_argument("--model", default="tiny", help="a reader's name, hub id or folder (default: tiny)")
-    which.add_argument("--random", metavar="SHAPE", help=f"random weights: {', '.join(SHAPES)}")
-    made.add_argument(
-        "--revision", metavar="REV", help="commit, branch or tag of a hub id (default: the reader's)"
-    )
-    made.add_argument(
-        "--methods", default="full,oprm", help="names, separated by commas (default: %(default)s)"
-    )
-    made.add_argument(
-        "--lengths",
-        type=lengths_of,
-        default=lengths_of("2k,4k,8k,16k,32k,64k,128k"),
-        help="tokens of context",
-    )
-    made.add_argument("--chunk-size", type=int, help="of the methods with chunks (default: the reader's)")
-    made.add_argument("--new-tokens", type=int, default=20, help="tokens decoded (default: %(default)s)")
-    made.add_argument(
-        "--fallback",
-        type=lengths_of,
-        nargs="?",
-        const=lengths_of("512"),
-        default=(),
-        metavar="LENGTHS",
-        help="transformers' own code as well, at these lengths (default: 512)",
-    )
-    made.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    made.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
-    made.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    made.add_argument("--csv", type=Path, metavar="FILE", help="written row by row")
-    made.add_argument("--plot", type=Path, metavar="FILE", help="a picture (.png, .pdf)")
-    made.add_argument(
-        "--config", type=Path, metavar="FILE", help="a TOML file whose keys are the flags above; flags win"
-    )
-    made.add_argument("--dry-run", action="store_true", help="print the table's cells and stop")
-    return made
-
-
-def settings_of(arguments: Sequence[str]) -> argparse.Namespace:
-    """The flags, and for those not given what the file of ``--config`` says. ValueError for a file that cannot
-    be used."""
-    made = parser()
-    given = made.parse_args(arguments)
-    if given.config is None:
-        return given
-    said = {flag.partition("=")[0].removeprefix("--") for flag in arguments}
-    one_of = said & {"model", "random"}
-    flags = []
-    for name, value in _read_config(given.config, sorted(set(vars(given)) - {"config", "dry_run"})).items():
-        if not (one_of and name in ("model", "random")):
-            flags += [f"--{name}", str(value)]
-    return made.parse_args([*flags, *arguments])
-
-
-def _read_config(path: Path, names: Sequence[str]) -> dict[str, str | int]:
-    """The settings of a TOML file by the long flags' names, text and whole numbers."""
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise ValueError(f"cannot read {path}: {problem.strerror}") from problem
-    except ValueError as problem:
-        raise ValueError(f"{path} is not TOML: {problem}") from problem
-    known = [name.replace("_", "-") for name in names]
-    for name, value in settings.items():
-        if name not in known:
-            raise ValueError(f"{path} has the unknown key {name!r}: expected some of {', '.join(known)}")
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise ValueError(f"{path} has {name} = {value!r}, expected text or a whole number")
-    return settings
-
-
 def cells_of(given: argparse.Namespace) -> list[Cell]:
     """The short lengths first, so that an interrupted table is complete up to a length."""
-    plans = [(method, length) for length in given.lengths for method in given.methods.split(",")]
+    plans = [(method, length) for length in given.lengths for method in given.methods]
     plans += [(FALLBACK, length) for length in given.fallback]
     return [
         Cell(*plan, given.chunk_size, given.new_tokens) for plan in sorted(plans, key=lambda plan: plan[1])
@@ -320,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write what was asked for; 2 on a user's error, 130 when interrupted."""
     try:
         given = settings_of(sys.argv[1:] if arguments is None else arguments)
-        for method in given.methods.split(","):
+        for method in given.methods:
             find(method)
         cells = cells_of(given)
         if given.dry_run:
@@ -330,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
                 os.environ[variable] = str(given.threads)  # read by the cells' processes
         return _run(given, cells)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"models.efficiency: {error}", file=sys.stderr)
         return 2
 
@@ -352,6 +258,11 @@ def _run(given: argparse.Namespace, cells: Sequence[Cell]) -> int:
         except KeyboardInterrupt:
             print("interrupted: the table holds what was measured", file=sys.stderr)
             status = 130
+        except ValueError as error:
+            if not done:
+                raise
+            print(f"models.efficiency: {error} (the table holds what was measured)", file=sys.stderr)
+            status = 2
     if done:
         print(markdown(done))
         if given.plot:

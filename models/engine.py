@@ -210,7 +210,8 @@ class Engine:
             try:
                 return replace(cut, state=select_row(prefill.state, row, self.device), again=False)
             except torch.OutOfMemoryError:
-                self._halve(prefill.rows)
+                if len(prefill.rows) > 1:
+                    self._halve(prefill.rows)
                 return cut
         if len(prefill.rows) == 1:
             return replace(cut, state=prefill.state, made_by=prefill.made_by, again=prefill.again)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -51,10 +52,13 @@ def open_reader(
     scan; the arguments are those of `Engine.load`."""
     spec = at_revision(reader_spec(name), revision)
     place = device_of(device)
-    model = _load_model(spec, _precision(dtype, spec, place), trust_remote_code)
+    model = load_model(spec, precision(dtype, spec, place), trust_remote_code)
     tokenizer = load_tokenizer(spec, trust_remote_code)
     kernel = _kernel(model, place, allow_slow)
-    return model.to(place), tokenizer, spec, kernel  # type: ignore[arg-type]
+    try:
+        return model.to(place), tokenizer, spec, kernel  # type: ignore[arg-type]
+    except torch.OutOfMemoryError:
+        raise ReaderError(f"{place} has too little free memory for the weights of {spec.name}") from None
 
 
 def device_of(device: str) -> torch.device:
@@ -62,14 +66,18 @@ def device_of(device: str) -> torch.device:
     wanted = device
     if device == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.split(":")[0] not in ("cpu", "cuda"):
-        raise ReaderError(f"unknown device {device!r}: expected auto, cpu or cuda")
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+        raise ReaderError(f"unknown device {device!r}: expected auto, cpu, cuda or cuda:N")
+    place = torch.device(wanted)
+    if place.type == "cuda" and not torch.cuda.is_available():
         raise ReaderError("no CUDA device here (or a CPU build of torch): use --device cpu")
-    return torch.device(wanted)
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise ReaderError(f"no device {device!r}: {torch.cuda.device_count()} CUDA devices are here")
+    return place
 
 
-def _precision(dtype: str, spec: ReaderSpec, place: torch.device) -> torch.dtype | str:
+def precision(dtype: str, spec: ReaderSpec, place: torch.device) -> torch.dtype | str:
+    """The dtype to load the reader in; ReaderError for an unknown one."""
     if dtype == "auto":
         dtype = spec.dtype if place.type == "cuda" else "float32"
     if dtype != "auto" and dtype not in DTYPES:
@@ -77,7 +85,10 @@ def _precision(dtype: str, spec: ReaderSpec, place: torch.device) -> torch.dtype
     return DTYPES.get(dtype, "auto")
 
 
-def _load_model(spec: ReaderSpec, dtype: torch.dtype | str, trust_remote_code: bool) -> PreTrainedModel:
+def load_model(
+    spec: ReaderSpec, dtype: torch.dtype | str, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """The model as transformers loads it, on the CPU; ReaderError (one line) where it cannot be."""
     folder = Path(spec.path)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise ReaderError(
@@ -138,8 +149,13 @@ def _read_from(source: str, spec: ReaderSpec, read: Callable[..., Loaded]) -> Lo
         return read(source, revision=revision)
     try:
         return read(source, revision=revision, local_files_only=True)
-    except Exception:  # whatever the cache lacks: if it is more than that, the second try says so
-        huggingface_hub.HfApi().model_info(source, revision=revision, timeout=HUB_SECONDS)
+    except Exception as problem:  # whatever the cache lacks: if it is more than that, the second try says so
+        try:
+            huggingface_hub.HfApi().model_info(source, revision=revision, timeout=HUB_SECONDS)
+        except Exception:
+            if isinstance(problem, OSError):  # a file that the cache lacks
+                raise
+            raise problem from None
     return read(source, revision=revision)
 
 

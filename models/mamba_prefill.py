@@ -188,7 +188,9 @@ def decay_rates(model: Any) -> Tensor:
 def operand(weight: Tensor) -> Tensor:
     """A weight as the kernel's products take it: two bfloat16 numbers in one word."""
     weight = weight.detach().contiguous()
-    return weight.view(torch.int32) if weight.dtype == torch.bfloat16 else weight
+    if weight.dtype != torch.bfloat16:
+        return weight
+    return (weight.clone() if weight.storage_offset() % 2 else weight).view(torch.int32)
 
 
 class Layer:
@@ -203,7 +205,7 @@ class Layer:
         conv, in_proj, out_proj = mixer.conv1d, mixer.in_proj, mixer.out_proj
         conv_bias = torch.zeros(mixer.intermediate_size) if conv.bias is None else conv.bias
         self.arrays = arrays(
-            block.norm.weight.float(),
+            block.norm.weight.float().contiguous(),
             operand(in_proj.weight),
             absent if in_proj.bias is None else in_proj.bias.float(),
             torch.vstack([conv.weight.squeeze(1).t(), conv_bias, mixer.dt_proj.bias, mixer.D]).float(),

@@ -232,10 +232,12 @@ def share(kernel: Callable, tasks: int, workers: int, *arguments) -> None:
     """
 
     failures: list[BaseException] = []
+    finished: list[int] = []
 
     def work(worker: int) -> None:
         try:
             kernel(worker, tasks * worker // workers, tasks * (worker + 1) // workers, *arguments)
+            finished.append(worker)
         except BaseException as error:  # a foreign thread cannot raise, and Ctrl-C lands here too
             failures.append(error)
 
@@ -259,6 +261,8 @@ def share(kernel: Callable, tasks: int, workers: int, *arguments) -> None:
             thread.join()
     if failures:
         raise failures[0]
+    if len(finished) < workers:
+        raise KeyboardInterrupt  # it came between the calls, where ctypes swallows what is raised
 
 
 REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

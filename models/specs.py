@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+HUB_ID = re.compile(r"[\w-][\w.-]{0,95}/[\w.-]{1,96}")  # 96 characters at most, as on the hub
 
 
 class ReaderError(ValueError):

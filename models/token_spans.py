@@ -42,8 +42,11 @@ class Piece:
         self.spans = spans_of(text[self.offset : end + MARGIN])
 
     def around(self, place: int) -> list[Span]:
-        """The spans that begin within half a margin of a place."""
-        return list(self._between(place - MARGIN // 2, place + MARGIN // 2))
+        """The spans that begin within half a margin of a place, and the one before them."""
+        first = bisect_left(self.spans, place - MARGIN // 2 - self.offset, key=itemgetter(0))
+        before = self.spans[max(first - 1, 0) : first]
+        near = list(self._between(place - MARGIN // 2, place + MARGIN // 2))
+        return [(a + self.offset, b + self.offset) for a, b in before] + near
 
     def own(self) -> Iterator[Span]:
         """The spans that begin in the piece itself."""

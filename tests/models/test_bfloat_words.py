@@ -168,3 +168,18 @@ def test_what_the_kernel_does_not_cover_runs_through_the_modules(change, sizes, 
     monkeypatch.setattr(mamba_prefill, "read", None)
     ids = draw(2, 9)
     assert close(ours(ids).logits, theirs(ids).logits, 0.03)
+
+
+@torch.inference_mode()
+def test_weights_need_not_be_contiguous_or_begin_at_a_whole_word():
+    theirs = build("mamba", **SIZES).bfloat16()
+    ours = copy.deepcopy(theirs)
+    attach(ours)
+    expected = ours(draw(2, 9)).logits
+    for block in ours.backbone.layers:
+        for owner in (block.norm, block.mixer.x_proj, block.mixer.out_proj):
+            weight = owner.weight.detach()
+            shifted = torch.empty(weight.numel() + 1, dtype=weight.dtype)[1:].view(weight.shape)
+            owner.weight.data = shifted.copy_(weight)
+        block.norm.weight.data = torch.stack([block.norm.weight.detach()] * 2, 1)[:, 0]
+    assert torch.equal(ours(draw(2, 9)).logits, expected)

@@ -72,3 +72,15 @@ def test_the_reader_is_known_by_what_makes_its_steps(family, weight):
 def test_another_precision_is_another_reader(family):
     model = random_model(family)
     assert fingerprint(copy.deepcopy(model).double()) != fingerprint(model)
+
+
+def test_two_processes_that_save_the_same_file_do_not_take_each_others(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        "models.calibration.save_file", lambda _, path, **__: (path.touch(), written.append(path))
+    )
+    for process in (11, 12):
+        monkeypatch.setattr("os.getpid", lambda process=process: process)
+        save(Widths(torch.rand(2), (), "m"), tmp_path / "one.safetensors")
+    assert len(set(written)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["one.safetensors"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import mamba_reference as reference
@@ -105,3 +106,10 @@ def test_rows_of_a_batch_are_scaled_as_alone(family, reader, rows):
 def test_a_reader_without_a_delta_is_refused(family, reader):
     with pytest.raises(ReaderError, match="has no delta"), scaling(reader(family).model, 0.5):
         pass
+
+
+def test_on_another_device_the_scan_is_transformers_own(random_model):
+    """The meta device stands for any that our scan of Mamba-2 cannot read."""
+    model = copy.deepcopy(random_model("Mamba2")).to("meta")
+    with torch.inference_mode(), scaling(model, 0.5):
+        assert model(torch.ones(1, 9, dtype=torch.long, device="meta")).logits.device.type == "meta"

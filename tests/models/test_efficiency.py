@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from models import efficiency, shapes
+from models import efficiency, efficiency_options, shapes
 from models.efficiency import FALLBACK, Cell, Reader, main, measure, write_contexts
 from models.efficiency_table import COLUMNS, Measurement, markdown
 from models.engine import Engine
 from models.floor import ForwardCalls
 from models.meter import Cost, Gauge, Meter
+from models.specs import ReaderError
 
 TINY = Reader("tiny", "tiny", "cpu", "auto")
 
@@ -199,6 +200,20 @@ def test_rows_are_written_one_by_one_and_an_interrupted_table_keeps_them(
     assert (tmp_path / "p.png").stat().st_size > 5000
 
 
+def test_a_cell_that_is_refused_ends_the_table_and_keeps_what_was_measured(
+    cells: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells(measured("full", 1000), ReaderError("longmamba needs a calibration"))
+    assert main(["--lengths", "1k", "--plot", str(tmp_path / "p.png")]) == 2
+    said = capsys.readouterr()
+    assert "| seconds, `full` |" in said.out
+    assert "longmamba needs a calibration (the table holds what was measured)" in said.err
+    assert (tmp_path / "p.png").exists()
+    cells(ReaderError("no reader"))
+    assert main(["--lengths", "1k"]) == 2
+    assert capsys.readouterr().err.strip().endswith("no reader")
+
+
 @pytest.mark.parametrize("lost", [None, BrokenProcessPool("killed")])
 def test_a_cell_that_ran_out_of_memory_is_a_dash_and_the_others_go_on(
     lost: Any, cells: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -249,7 +264,7 @@ def test_a_file_gives_the_flags_and_flags_win_over_it(tmp_path: Path) -> None:
     path = write_config(tmp_path, 'model = "smollm2"\nlengths = "2k,4k"\nchunk-size = 99\ncsv = "t.csv"\n')
     given = efficiency.settings_of(["--config", path, "--lengths", "512", "--dtype=float16"])
     assert (given.model, given.lengths, given.chunk_size) == ("smollm2", (512,), 99)
-    assert (given.csv, given.dtype, given.methods) == (Path("t.csv"), "float16", "full,oprm")
+    assert (given.csv, given.dtype, given.methods) == (Path("t.csv"), "float16", ("full", "oprm"))
     assert efficiency.settings_of(["--config", path]).lengths == (2000, 4000)
 
 
@@ -298,9 +313,11 @@ def test_a_dry_run_names_reader_and_cells_and_measures_nothing(
 
 
 def test_the_cells_are_methods_by_length_short_ones_first_and_the_fallback_where_it_was_asked_for() -> None:
-    given = efficiency.parser().parse_args(
+    given = efficiency_options.parser().parse_args(
         ["--methods", "full,oprm", "--lengths", "2k,512", "--fallback", "512", "--chunk-size", "9"]
     )
+    again = efficiency_options.parser().parse_args(["--methods", "full, oprm,full"])
+    assert again.methods == given.methods == ("full", "oprm")
     plans = [(cell.method, cell.length) for cell in efficiency.cells_of(given)]
     assert plans == [("full", 512), ("oprm", 512), (FALLBACK, 512), ("full", 2000), ("oprm", 2000)]
     assert {cell.chunk_size for cell in efficiency.cells_of(given)} == {9}
@@ -313,6 +330,12 @@ def test_the_cells_are_methods_by_length_short_ones_first_and_the_fallback_where
         (["--random", "mamba-130"], "did you mean 'mamba-130m'"),
         (["--lengths", "2x"], "expected lengths in tokens"),
         (["--lengths", "0"], "at least 1 token"),
+        (["--chunk-size", "0"], "expected a whole number above 0"),
+        (["--threads", "-2"], "expected a whole number above 0"),
+        (["--new-tokens", "1.5"], "expected a whole number above 0"),
+        (["--dtype", "foo"], "invalid choice: 'foo'"),
+        (["--plot", "picture"], "expected a file name that ends in .png"),
+        (["--csv", "/"], "Is a directory"),
         (["--random", "mamba-130m", "--model", "mamba-370m"], "not allowed with"),
     ],
 )

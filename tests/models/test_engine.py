@@ -259,6 +259,23 @@ def test_rows_that_cannot_be_read_are_refused(
         reader().prefill(batch, last=last)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_row_for_whose_copy_memory_is_too_short_is_read_again(
+    count: int, reader: Reader, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def select_row(*_: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    engine = reader(batch_tokens=40)
+    prefill, alone = engine.prefill(rows(count, 9)), engine.generate(rows(count, 9)[0], 4)
+    monkeypatch.setattr("models.engine.select_row", select_row)
+    cut = engine.select(prefill, 0)
+    assert cut.again
+    assert engine.batch_tokens == (40 if count == 1 else 9)
+    monkeypatch.undo()
+    assert engine.decode(cut, 4) == alone
+
+
 def test_selecting_a_row_that_is_not_there_is_an_error(reader: Reader, rows: Rows) -> None:
     engine = reader()
     prefill = engine.prefill(rows(2, 5))

@@ -42,7 +42,7 @@ def test_the_floor_multiplies_every_linear_layer_by_every_token_and_the_head_by_
     def linear(tokens: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         products.append((len(tokens), weight.numel()))
 
-    monkeypatch.setattr(floor.F, "linear", linear)
+    monkeypatch.setattr(torch.nn.functional, "linear", linear)
     monkeypatch.setattr(floor, "REPEATS", 1)
     floor.floor_seconds(model, Counter({(3, 15): 2}), lambda: None)
     head = model.get_output_embeddings().weight.numel()
@@ -72,3 +72,13 @@ def test_a_call_beyond_the_piece_is_timed_on_the_piece_and_scaled(
     monkeypatch.setattr(floor, "_product_seconds", seconds)
     assert floor.floor_seconds(reader().model, Counter({(1, 25): 1, (2, 8): 3}), lambda: None) == 3.5 + 3 * 2
     assert timed == [10, 1, 8, 2]
+
+
+def test_the_floor_runs_the_products_as_the_reader_does(reader: Callable[..., Engine]) -> None:
+    head, called = reader().model.get_output_embeddings(), list[int]()
+    head.forward = lambda states: called.append(len(states))
+    try:
+        floor._product_seconds([head], 3, lambda: None)
+    finally:
+        del head.forward
+    assert called == [3] * floor.REPEATS

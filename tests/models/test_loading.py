@@ -176,6 +176,34 @@ def test_what_is_not_cached_is_fetched_once_the_hub_has_answered(monkeypatch: py
         reads(monkeypatch, cached=False, reachable=False)
 
 
+def test_what_is_wrong_with_a_cached_reader_is_said_where_the_hub_cannot_be_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ask(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no route")
+
+    def read(*_: Any, **__: Any) -> str:
+        raise ValueError("please pass trust_remote_code=True")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", ask)
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        loading._read_from("lab/some", ReaderSpec(name="some", path="lab/some"), read)
+
+
+def test_a_name_longer_than_any_file_is_one_line() -> None:
+    assert "expected an existing folder or a hub id" in complaint("a" * 300 + "/b")
+
+
+def test_weights_that_do_not_fit_on_the_device_are_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def move(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(PreTrainedModel, "to", move)
+    assert "too little free memory for the weights" in complaint(folder)
+
+
 def test_a_tokenizer_with_other_ids_than_the_published_is_refused(
     folder: Path, tokenizer: PreTrainedTokenizerFast
 ) -> None:
@@ -194,13 +222,18 @@ def test_the_engine_knows_the_commit_that_was_loaded(
 
 
 def test_an_unknown_device_or_precision_is_refused(folder: Path) -> None:
-    assert "expected auto, cpu or cuda" in complaint(folder, device="tpu")
+    for device in ("tpu", "cpu:foo", "cpu:1", "cuda:x", ""):
+        assert "expected auto, cpu, cuda or cuda:N" in complaint(folder, device=device)
     assert "expected auto, float32, float16, bfloat16" in complaint(folder, dtype="int3")
 
 
 def test_cuda_where_there_is_none_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "use --device cpu" in complaint(folder, device="cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert loading.device_of("cuda:1") == torch.device("cuda", 1)
+    assert "no device 'cuda:9': 2 CUDA devices are here" in complaint(folder, device="cuda:9")
 
 
 def test_a_mamba_on_cuda_without_its_kernels_stops_and_names_the_packages(

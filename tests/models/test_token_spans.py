@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -112,3 +113,12 @@ def test_where_pieces_do_not_agree_the_rest_is_read_from_the_last_place_where_th
     text = "x" * 500 + "!" + "x" * 700
     assert list(token_spans(spans_of, text)) == spans_of(text)
     assert read == [360, 420, 420, 1201 - 240, 1201]
+
+
+def test_a_word_that_reaches_far_over_where_pieces_meet_is_one_span() -> None:
+    def spans_of(piece: str) -> list[Span]:
+        return [match.span() for match in re.finditer(r"\w+|[^\w\s]", piece)]
+
+    for start in (200, 250, 299):
+        text = "the " * (start // 4) + "x" * 300 + " in paris . " * 30
+        assert list(token_spans(spans_of, text)) == spans_of(text)
