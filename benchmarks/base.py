@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
+from benchmarks.qa_metrics import normalise
+
 CountTokens = Callable[[str], int]
 Span = tuple[int, int]
 Gather = Literal["best", "each", "last"]
@@ -68,8 +70,8 @@ class Task:
     carries it in `before`). Each of an example's own `slots` has a place of its name in braces.
 
     Before it is scored, a prediction is cut to its first line where `first_line` says so (leading line breaks
-    are dropped, blanks are not, as LongBench does), and one that is `renamed[0]` counts as
-    `renamed[1]` (OPRM's no-answer word in a set that has a word of its own for that).
+    are dropped, blanks are not, as LongBench does), and one that is `renamed[0]` but for case, punctuation and
+    articles counts as `renamed[1]` (OPRM's no-answer word in a set that has a word of its own for that).
 
     `second` is the second of two turns: its context is the method's answer to the first (a chain of thought),
     and what the reader makes of it is the prediction.
@@ -121,7 +123,7 @@ class Task:
 
     def graded(self, prediction: str) -> str:
         """The part of a prediction that the metric sees."""
-        if self.renamed and prediction.strip(" \n.").casefold() == self.renamed[0].casefold():
+        if self.renamed and normalise(prediction) == normalise(self.renamed[0]):
             prediction = self.renamed[1]
         return prediction.lstrip("\n").split("\n")[0] if self.first_line else prediction
 

@@ -3,9 +3,10 @@
 ``variant=mohtashami`` is Mohtashami and Jaggi's (arXiv:2305.16300): five fixed sentences repeated, the key at its
 depth, the question after the text; right is an answer whose first number is the key. ``variant=decimamba`` is
 DeciMamba's (arXiv:2406.14528): the question stands before the text and an answer cue after it, the key lies
-between two whole sentences anywhere within ten points of its depth, and right is an answer that has the key as one
-of its words; its texts (sentences of at least ten tokens, WikiText-2's test split in the paper) come from
-``haystack=DIR``, and its question's wording is ours, since the file that holds it is not in its repository.
+between two whole sentences anywhere within ten points of its depth (a text without such a place begins
+elsewhere), and right is an answer that has the key as one of its words; its texts (sentences of at least ten
+tokens, WikiText-2's test split in the paper) come from ``haystack=DIR``, and its question's wording is ours,
+since the file that holds it is not in its repository.
 Exercised by ``python run_compare.py --benchmark "passkey:lengths=1k;2k;4k,depths=0;50;100"``.
 """
 
@@ -19,7 +20,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Literal, get_args
 
-from benchmarks.base import CountTokens, Example, Outline, Task, TaskSet, stable_seed
+from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, stable_seed
 from benchmarks.generated import GeneratedExamples, Sketch
 from benchmarks.haystack import (
     NOISE,
@@ -38,6 +39,7 @@ NEEDLE = "The pass key is {key}. Remember it. {key} is the pass key."
 QUESTION = "What is the pass key?"
 NEW_TOKENS = 10
 WINDOW = 10  # points of depth on either side
+BEGINNINGS = 50  # of the text that are tried before a depth is given up
 SHORTEST = 10  # tokens of a sentence in DeciMamba's haystack
 TASKS: dict[str, Task] = {
     "mohtashami": Task(
@@ -143,6 +145,28 @@ class _Passkeys:
     def example(self, length: int, depth: int, index: int) -> Example:
         key, rng = self._draw(length, depth, index)
         needle = NEEDLE.format(key=key)
+        drawn = (self._hide(needle, length, depth, rng) for _ in range(BEGINNINGS))
+        found = next((one for one in drawn if one is not None), None)
+        if found is None:
+            raise ValueError(
+                f"passkey: no border between two sentences lies within {WINDOW} points of depths={depth} at "
+                f"lengths={length}: use longer lengths or texts with shorter sentences"
+            )
+        context, span = found
+        before = self.task.wrap(QUESTION)[0] + context[: span[0]]
+        return Example(
+            id=self._name(length, depth, index),
+            context=context,
+            question=QUESTION,
+            answers=(key,),
+            length=self._tokens(context),
+            bucket=str(length),
+            evidence=(span,),
+            tags={"length": length, "depth": depth, "token": self.count_tokens(before.rstrip())},
+        )
+
+    def _hide(self, needle: str, length: int, depth: int, rng: random.Random) -> tuple[str, Span] | None:
+        """A context from a random sentence on and where the needle is in it; None where it has no place."""
         start = rng.randrange(len(self.sentences)) if self.shifts else 0
 
         def tokens(number: int) -> int:
@@ -158,29 +182,19 @@ class _Passkeys:
         # Inside the text the needle may take a token more than behind it: give way then.
         while True:
             pieces = repeat(self.sentences, number, start)
-            place = self._place(pieces, needle, depth, length, rng)
+            place = self._place(pieces, needle, depth, rng)
+            if place is None:
+                return None
             parts = " ".join(pieces[:place]), needle, " ".join(pieces[place:])
             context, span = hide(*parts, self.separator)
-            used = self._tokens(context)
-            if used <= length or not number:
-                break
+            if not number or self._tokens(context) <= length:
+                return context, span
             number -= 1
-        before = self.task.wrap(QUESTION)[0] + context[: span[0]]
-        return Example(
-            id=self._name(length, depth, index),
-            context=context,
-            question=QUESTION,
-            answers=(key,),
-            length=used,
-            bucket=str(length),
-            evidence=(span,),
-            tags={"length": length, "depth": depth, "token": self.count_tokens(before.rstrip())},
-        )
 
     def _tokens(self, context: str) -> int:
         return self.count_tokens(self.task.prompt(context, QUESTION))
 
-    def _place(self, pieces: Sequence[str], needle: str, depth: int, length: int, rng: random.Random) -> int:
+    def _place(self, pieces: Sequence[str], needle: str, depth: int, rng: random.Random) -> int | None:
         """The border between two sentences that is nearest to the depth, or one of those in the window."""
         ends = [0, *accumulate(self.costs[piece] for piece in pieces)]
         if self.variant == "mohtashami":
@@ -189,9 +203,4 @@ class _Passkeys:
         size = ends[-1] + key
         low, high = size * max(0, depth - WINDOW) // 100, size * min(100, depth + WINDOW) // 100 - key
         slots = [place for place, end in enumerate(ends[:-1]) if low <= end < high]
-        if not slots:
-            raise ValueError(
-                f"passkey: no border between two sentences lies within {WINDOW} points of depths={depth} at "
-                f"lengths={length}: use longer lengths or texts with shorter sentences"
-            )
-        return rng.choice(slots)
+        return rng.choice(slots) if slots else None

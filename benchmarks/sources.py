@@ -13,6 +13,7 @@ import hashlib
 import json
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,11 +188,17 @@ def text(row: Mapping[str, Any], field: str) -> str:
 
 
 def distinct(ids: Iterable[str]) -> Iterator[str]:
-    """The ids, a repeated one with ``-2``, ``-3`` ... behind it, as redistributed sets hold some rows twice."""
-    seen: dict[str, int] = {}
+    """The ids, a repeated one with the first free of ``-2``, ``-3`` ... behind it, as redistributed sets hold
+    some rows twice."""
+    given: set[str] = set()
+    times: Counter[str] = Counter()
     for one in ids:
-        seen[one] = seen.get(one, 0) + 1
-        yield one if seen[one] == 1 else f"{one}-{seen[one]}"
+        name = one
+        while name in given:
+            times[one] += 1
+            name = f"{one}-{times[one] + 1}"
+        given.add(name)
+        yield name
 
 
 def _digest(path: Path) -> str:

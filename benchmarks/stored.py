@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.base import Example, Outline
 from benchmarks.lazy import LazyExamples
-from benchmarks.sources import DataError, Source, parse_row
+from benchmarks.sources import DataError, Source, distinct, parse_row
 
 # A whole JSON string, or a bracket outside of one, or a quote that opens a string without an end. Possessive,
 # so that a string of a million escapes takes no memory.
@@ -39,23 +38,22 @@ MakeExample = Callable[[dict[str, Any]], Example | str]
 class StoredExamples(LazyExamples):
     """The rows of `source` that are examples. Rows that are none are added to `bad`, with their places.
 
-    An id that comes again has ``-2``, ``-3`` ... behind it.
+    An id that comes again has a number behind it (`sources.distinct`).
     """
 
     def __init__(self, source: Source, make: MakeExample, bad: list[str], *, array: bool = False) -> None:
         self.path, self.make = source.path, make
         self.outlines: list[Outline] = []
         self._stretches: list[Stretch] = []
-        seen: Counter[str] = Counter()
         for stretch in (array_items if array else lines)(source.path):
             example = self._read(stretch)
             if isinstance(example, str):
                 bad.append(f"{stretch.place}: {example}")
                 continue
-            seen[example.id] += 1
-            name = example.id if seen[example.id] == 1 else f"{example.id}-{seen[example.id]}"
-            self.outlines.append(Outline(name, example.bucket, example.answers, example.cluster))
+            self.outlines.append(Outline(example.id, example.bucket, example.answers, example.cluster))
             self._stretches.append(stretch)
+        names = distinct(outline.id for outline in self.outlines)
+        self.outlines = [one._replace(id=name) for one, name in zip(self.outlines, names, strict=True)]
 
     def __len__(self) -> int:
         return len(self.outlines)

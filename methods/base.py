@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from benchmarks.base import PLAIN_QA, Span, Task
 from retrievers.base import Ranker, Ranking
-from retrievers.chunking import Boundary, Chunk, split
+from retrievers.chunking import Boundary, Chunk, check_sizes, split
 
 if TYPE_CHECKING:
     from models.engine import Engine
@@ -76,9 +76,14 @@ def fit(engine: Engine, task: Task, prompt: str) -> tuple[list[int], bool]:
 
     The cut is LongBench's (Bai et al. 2024): the first and the last half of the plain prompt's ids that fit,
     decoded, joined, and only then wrapped. Recurrent readers have no window and are never cut.
+    The answer's room is at most half of the window: a task may allow longer ones than the reader can read.
     ValueError for a window that no prompt fits in."""
     ids = engine.encode(prompt, chat=task.chat)
-    if engine.window is None or len(ids) <= (room := engine.window - task.max_new_tokens):
+    if engine.window is None:
+        return ids, False
+    answer = min(task.max_new_tokens, engine.window // 2)
+    room = engine.window - answer
+    if len(ids) <= room:
         return ids, False
     plain = engine.encode(prompt)
     half = (room - (len(ids) - len(plain))) // 2
@@ -89,8 +94,8 @@ def fit(engine: Engine, task: Task, prompt: str) -> tuple[list[int], bool]:
             return ids, True
         half -= (len(ids) - room + 1) // 2  # decoded and encoded again, the halves can come out longer
     raise ValueError(
-        f"the reader's window of {engine.window} tokens has no room for a prompt beside "
-        f"{task.max_new_tokens} new tokens: expected a reader with a longer window"
+        f"the reader's window of {engine.window} tokens has no room for a prompt beside {answer} new tokens: "
+        "expected a reader with a longer window"
     )
 
 
@@ -107,17 +112,38 @@ def tail_tokens(engine: Engine, task: Task, context: str, question: str, *, clau
     return max(1, next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(others))))
 
 
+def chunk_sizes(engine: Engine, size: int | None, overlap: int | None) -> tuple[int, int]:
+    """Size and overlap of the chunks in tokens. None means the reader's own, of the overlap as much as a chunk
+    of another size can share."""
+    size = engine.spec.chunk_size if size is None else size
+    return size, min(engine.spec.overlap, size - 1) if overlap is None else overlap
+
+
+def check_chunks(engine: Engine, size: int | None, overlap: int | None) -> None:
+    """ValueError for chunks that no context can be cut into."""
+    check_sizes(*chunk_sizes(engine, size, overlap))
+
+
 def split_context(
     engine: Engine, context: str, size: int | None, overlap: int | None, boundary: Boundary
 ) -> Sequence[Chunk]:
-    """The context's chunks, the same for every method; None means the reader's own size and overlap.
+    """The context's chunks, the same for every method, of `chunk_sizes`.
 
     A context without tokens is one empty chunk, so that every method answers from it as from any other."""
-    size = engine.spec.chunk_size if size is None else size
-    overlap = engine.spec.overlap if overlap is None else overlap
+    size, overlap = chunk_sizes(engine, size, overlap)
     with engine.phase("split"):
         chunks = split(context, engine.offsets(context), size, overlap=overlap, boundary=boundary)
     return chunks or [Chunk(0, len(context), context, 0)]
+
+
+def require_question_last(task: Task) -> None:
+    """Undefined unless the question stands behind the context, and there alone: how likely it is says nothing
+    about a context that comes after it, nor once it has been read already."""
+    if "{question}" in task.before or "{question}" not in task.after:
+        raise Undefined(
+            f"the likelihood of the question is not defined for task {task.name}: its wording does not put the "
+            "question behind the context alone"
+        )
 
 
 def require_question(task: Task, question: str) -> None:
@@ -141,6 +167,14 @@ def chunk_details(chunks: Sequence[Chunk], picked: Sequence[int], *flags: str) -
     """The details that every method over chunks records; `flags` that are empty are left out."""
     flags += ("empty_context" if chunks[0].tokens == 0 else "",)
     return {"chunks": len(chunks), "picked": list(picked), "flags": [flag for flag in flags if flag]}
+
+
+def flags_of(ranking: Ranking, places: int) -> dict[str, Any]:
+    """The ranking's flags where its first `places` are taken; `unsettled_places` where that is a choice among
+    more than the ranker has settled (one from a plugin need not say)."""
+    settled = getattr(ranking, "settled", None)
+    unsettled = settled is not None and settled < places < len(ranking.order)
+    return {**ranking.flags, "unsettled_places": unsettled}
 
 
 def ranking_details(flags: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:

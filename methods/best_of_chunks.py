@@ -10,7 +10,17 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Example, Task
-from methods.base import Answer, Clause, check_choice, chunk_details, decode_each, fit, split_context
+from methods.base import (
+    Answer,
+    Clause,
+    Undefined,
+    check_choice,
+    check_chunks,
+    chunk_details,
+    decode_each,
+    fit,
+    split_context,
+)
 from retrievers.chunking import Boundary, join
 
 if TYPE_CHECKING:
@@ -30,9 +40,14 @@ class BestOfChunks:
 
     def __post_init__(self) -> None:
         check_choice("clause", self.clause, Clause)
+        check_chunks(self.engine, self.chunk_size, self.overlap)
 
     def answer(self, context: str, question: str, *, example: Example, task: Task = PLAIN_QA) -> Answer:
-        """The answer with the best score under the task's metric, the earliest chunk's on a tie."""
+        """The answer with the best score under the task's metric, the earliest chunk's on a tie.
+
+        Undefined for a task of two turns, whose metric is for the second, which is not asked here."""
+        if task.second is not None:
+            raise Undefined(f"the best chunk is not defined for task {task.name}: its answer takes two turns")
         chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
         clause = self.clause == "all"
         prompts = [

@@ -2,8 +2,9 @@
 (arXiv 2507.02259) without their training.
 
 Before every chunk but the first the reader sees what it wrote so far; after every chunk it writes it anew, the
-question in view; the answer is decoded from the last summary alone, in the task's own wording. For instruct
-readers of any architecture, those without a time step included; untrained readers follow it as well as they can.
+question in view, or the task's wording where that says more (the options of a choice, an instruction without a
+question); the answer is decoded from the last summary alone, in the task's own wording. For instruct readers of
+any architecture, those without a time step included; untrained readers follow it as well as they can.
 Exercised by ``--model smollm2 --method iterative_summary:chunk_size=2000``.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Task
-from methods.base import Answer, Clause, check_choice, chunk_details, generate, split_context
+from methods.base import Answer, Clause, check_choice, check_chunks, chunk_details, generate, split_context
 from retrievers.chunking import Boundary
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class IterativeSummary:
 
     def __post_init__(self) -> None:
         check_choice("clause", self.clause, Clause)
+        check_chunks(self.engine, self.chunk_size, self.overlap)
         if self.summary_tokens < 1:
             raise ValueError(f"summary_tokens={self.summary_tokens} is too small: expected at least 1")
 
@@ -55,10 +57,12 @@ class IterativeSummary:
         if len(chunks) == 1:
             return replace(generate(self.engine, task, context, question, clause=clause), details=every)
         step = replace(SUMMARIZE, chat=task.chat, max_new_tokens=self.summary_tokens)
+        # a task's slots hold what its question leaves open
+        asked = question if task.asks and not task.slots else task.prompt("", question).strip()
         notes, cut = "", False
         for chunk in chunks:
             text = f"Notes so far: {notes}\n\nText: {chunk.text}" if notes else f"Text: {chunk.text}"
-            written = generate(self.engine, step, text, question or "What is the text about?")
+            written = generate(self.engine, step, text, asked or "What is the text about?")
             notes, cut = written.text.strip() or notes, cut or written.truncated
         answer = generate(self.engine, task, notes, question, clause=clause)
         return replace(answer, details=every | {"notes": notes}, truncated=answer.truncated or cut)

@@ -26,12 +26,16 @@ from methods.base import (
     Answer,
     Clause,
     check_choice,
+    check_chunks,
     chunk_details,
+    chunk_sizes,
     decode_each,
     fit,
+    flags_of,
     generate,
     ranking_details,
     require_question,
+    require_question_last,
     retrieve,
     split_context,
 )
@@ -113,6 +117,7 @@ class OPRM:
         check_choice("on_all_filtered", self.on_all_filtered, OnAllFiltered)
         check_choice("clause", self.clause, Clause)
         check_choice("profile", self.profile, Profile)
+        check_chunks(self.engine, self.chunk_size, self.overlap)
         for option in ("m", "top"):
             if getattr(self, option) < 1:
                 raise ValueError(f"{option}={getattr(self, option)} is too small: expected at least 1 chunk")
@@ -129,13 +134,15 @@ class OPRM:
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """Reads every chunk once and keeps one state; memory does not grow with the number of chunks.
 
-        Undefined where the criterion or the candidates need a question and the task has none."""
+        Undefined where the criterion or the candidates need a question and the task has none, or has it
+        before the context."""
         if task.gather == "last":
             return self._from_the_end(context, question, task)
         if task.gather == "each":
             return self._from_each(context, question, task)
         if self.select == "query_likelihood":
             require_question(task, question)
+            require_question_last(task)
         chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
         read, ranking = self._candidates(chunks, question, task)
         cuts: list[bool] = []
@@ -181,7 +188,7 @@ class OPRM:
 
     def _from_the_end(self, context: str, question: str, task: Task) -> Answer:
         """One prompt around the last chunk's length of tokens."""
-        size = self.engine.spec.chunk_size if self.chunk_size is None else self.chunk_size
+        size, _ = chunk_sizes(self.engine, self.chunk_size, self.overlap)
         with self.engine.phase("split"):
             latest = deque(cut_places(context, self.engine.offsets(context)), maxlen=size + 1)
         total, _ = latest[-1]
@@ -197,7 +204,8 @@ class OPRM:
         if self.ranker is None:
             return range(len(chunks)), {}
         ranking = retrieve(self.engine, self.ranker, task, question, chunks)
-        return sorted(ranking.order[: self.m]), ranking.flags
+        read = sorted(ranking.order[: self.m])
+        return read, flags_of(ranking, len(read))
 
     def _prompt(self, text: str, question: str, task: Task) -> str:
         return task.prompt(text, question, clause=self._carries_clause)

@@ -10,7 +10,16 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Example, Task
-from methods.base import Answer, Clause, Undefined, check_choice, chunk_details, generate, split_context
+from methods.base import (
+    Answer,
+    Clause,
+    Undefined,
+    check_choice,
+    check_chunks,
+    chunk_details,
+    generate,
+    split_context,
+)
 from retrievers.chunking import Boundary, Chunk, join
 
 if TYPE_CHECKING:
@@ -30,6 +39,7 @@ class OracleChunk:
 
     def __post_init__(self) -> None:
         check_choice("clause", self.clause, Clause)
+        check_chunks(self.engine, self.chunk_size, self.overlap)
 
     def answer(self, context: str, question: str, *, example: Example, task: Task = PLAIN_QA) -> Answer:
         """The chunk with the most whole evidence spans, the earliest on a tie. Where the chunks' borders cut

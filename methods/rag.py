@@ -17,7 +17,10 @@ from methods.base import (
     Answer,
     Clause,
     check_choice,
+    check_chunks,
     chunk_details,
+    chunk_sizes,
+    flags_of,
     generate,
     ranking_details,
     retrieve,
@@ -54,12 +57,13 @@ class RAG:
     def __post_init__(self) -> None:
         check_choice("order", self.order, Order)
         check_choice("clause", self.clause, Clause)
+        check_chunks(self.engine, self.chunk_size, self.overlap)
         if self.k < 1:
             raise ValueError(f"k={self.k} is too small: expected at least 1 chunk")
         if self.budget is not None:
             if self.k != 1:
                 raise ValueError(f"k={self.k} and budget={self.budget} both say how much to read: give one")
-            size = self.engine.spec.chunk_size if self.chunk_size is None else self.chunk_size
+            size, _ = chunk_sizes(self.engine, self.chunk_size, self.overlap)
             if self.budget < size:
                 raise ValueError(
                     f"budget={self.budget} is less than a chunk: expected chunk_size ({size}) or more"
@@ -82,7 +86,7 @@ class RAG:
             picked = self._pack(context, chunks, ranking.order, self.budget)
         text, spans = join(context, [chunks[position] for position in picked])
         answer = generate(self.engine, task, text, question, clause=self.clause == "all")
-        flags, values = ranking_details(ranking.flags)
+        flags, values = ranking_details(flags_of(ranking, len(picked)))
         few = "fewer_chunks_than_k" if len(chunks) < self.k else ""
         scores = [round(ranking.scores[position], 4) for position in picked]
         details = chunk_details(chunks, picked, *flags, few) | {"scores": scores} | values

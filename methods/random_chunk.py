@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks.base import PLAIN_QA, Task, stable_seed
-from methods.base import Answer, Clause, check_choice, chunk_details, generate, split_context
+from methods.base import Answer, Clause, check_choice, check_chunks, chunk_details, generate, split_context
 from retrievers.chunking import Boundary, join
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class RandomChunk:
 
     def __post_init__(self) -> None:
         check_choice("clause", self.clause, Clause)
+        check_chunks(self.engine, self.chunk_size, self.overlap)
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """Every chunk is as likely as any other."""

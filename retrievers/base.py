@@ -20,11 +20,13 @@ from retrievers.chunking import Chunk
 class Ranking:
     """`order` holds positions in the chunks as given, best first; `scores` one number a chunk, in the order
     given (higher is better, the scale is the ranker's own); `flags` what a reader of the record should know:
-    a flag that is True is listed by name, any other small value is kept beside it."""
+    a flag that is True is listed by name, any other small value is kept beside it. `settled` says how many of
+    the first places the ranker has found out (None: all of them)."""
 
     order: list[int]
     scores: list[float]
     flags: Mapping[str, Any] = field(default_factory=dict)
+    settled: int | None = None
 
 
 class Ranker(Protocol):

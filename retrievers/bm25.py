@@ -27,7 +27,17 @@ FORMULAS = {"plus": rank_bm25.BM25Plus, "okapi": rank_bm25.BM25Okapi, "l": rank_
 
 # Kana, Han and Hangul are matched by character: no blanks between words, or endings glued to them.
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
+# So are Thai, Lao, Burmese and Khmer, each character with its marks.
+UNSPACED = CJK + "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+# Vowel signs, accents and points, which are part of a word and no \w; a variation selector changes the look alone.
+MARKS = "".join(
+    mark
+    for mark in map(chr, range(0x300, 0x20000))
+    if unicodedata.category(mark).startswith("M") and "VARIATION SELECTOR" not in unicodedata.name(mark)
+)
+MARK = rf"[^\0-\u02ff{CJK}](?<=[{MARKS}])"  # two thousand characters are looked through for few others
+WORD = re.compile(rf"[{UNSPACED}](?:{MARK})*|[^\W{UNSPACED}]+(?:{MARK}[^\W{UNSPACED}]*)*")
+ASCII_WORD = re.compile(r"\w+")
 
 
 class BM25:
@@ -54,5 +64,7 @@ class BM25:
 
 
 def words(text: str) -> list[str]:
-    """Words in one case and one Unicode form (NFKC), one character or longer; CJK by character."""
-    return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    """Words in one case and one Unicode form (NFKC), one character or longer; scripts without blanks between
+    words by character. The Turkish capital I with a dot is an i."""
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("i\u0307", "i")
+    return (ASCII_WORD if folded.isascii() else WORD).findall(folded)

@@ -79,12 +79,9 @@ def split(
     length of them is held. White space between two tokens goes to the later chunk, as it does in the ids of a
     byte-level tokenizer. Consecutive chunks share `overlap` tokens (with whole sentences: at most as many).
     `boundary="sentence"` cuts a sentence only if it is longer than a chunk. No cut falls inside a character:
-    one of more than `size` tokens makes a longer chunk. ValueError for a size below 1, an overlap outside 0 to
-    size - 1, an unknown boundary."""
-    if size < 1:
-        raise ValueError(f"chunk size {size} is too small: expected at least 1 token")
-    if not 0 <= overlap < size:
-        raise ValueError(f"overlap {overlap} does not fit chunks of {size} tokens: expected 0 to {size - 1}")
+    one of more than `size` tokens makes a longer chunk. ValueError for sizes that `check_sizes` refuses, or an
+    unknown boundary."""
+    check_sizes(size, overlap)
     if boundary not in get_args(Boundary):
         raise ValueError(f"unknown boundary {boundary!r}: expected {' or '.join(get_args(Boundary))}")
     reach = Reach(text, offsets, boundary)
@@ -95,6 +92,14 @@ def split(
         chunks.append(reach.place(first), reach.place(last), last - first)
         reach.forget(last - overlap)
     return chunks
+
+
+def check_sizes(size: int, overlap: int) -> None:
+    """ValueError for a chunk size below 1 or an overlap outside 0 to size - 1 (both in tokens)."""
+    if size < 1:
+        raise ValueError(f"chunk size {size} is too small: expected at least 1 token")
+    if not 0 <= overlap < size:
+        raise ValueError(f"overlap {overlap} does not fit chunks of {size} tokens: expected 0 to {size - 1}")
 
 
 def cut_places(text: str, offsets: Iterable[Span]) -> Iterator[Cut]:

@@ -73,7 +73,8 @@ class PRP:
 
     `rule=soft` takes the mean of both orders, `hard` calls everything a tie that the two orders do not agree
     on. `algorithm=allpair` compares all pairs at once; `heapsort` and `sliding` settle the best `k` places
-    with fewer comparisons, one after the other. A chunk longer than `passage_tokens` is shown by the window
+    with fewer comparisons, one after the other; places beyond them are in no particular order, and a method
+    that takes some is flagged `unsettled_places`. A chunk longer than `passage_tokens` is shown by the window
     of that length that BM25 finds best: two long chunks together would overflow a recurrent judge.
 
     Flags: `comparisons` (asked for), `prompts` (read; a pair is read once, in both orders), `judge_tokens`,
@@ -106,10 +107,12 @@ class PRP:
         judged, others = first.order[: self.m], first.order[self.m :]
         passages = best_windows(self.engine, question, [chunks[i] for i in judged], self.passage_tokens)
         pairs = Pairs(self.judge, question, passages)
+        settled = len(judged)
         if self.algorithm == "allpair":
             points = all_pair_points(pairs, self.rule)
             places = rank(points)
         else:
+            settled = min(self.k, settled)
             sort = heapsort if self.algorithm == "heapsort" else sliding
             places = sort(len(judged), self.k, lambda a, b: pairs.ask(a, b).score(self.rule))
             points = [float(len(judged) - 1 - places.index(i)) for i in range(len(judged))]
@@ -117,7 +120,7 @@ class PRP:
         scores |= {chunk: -1.0 - place for place, chunk in enumerate(others)}
         order = [*(judged[place] for place in places), *others]
         flags = {"fallback": first.flags["fallback"], "tie": tied(points), **pairs.flags(judged)}
-        return Ranking(order, [scores[i] for i in range(len(chunks))], flags)
+        return Ranking(order, [scores[i] for i in range(len(chunks))], flags, settled)
 
 
 def all_pair_points(pairs: Pairs, rule: Rule) -> list[float]:

@@ -173,9 +173,10 @@ def _present(
 def _task_set(
     task: Task, category: Category, rows: Rows, bucket: Callable[[int], str] = lambda length: ONE_BUCKET
 ) -> TaskSet:
-    """Read one task. The revision of its data goes into the task."""
+    """Read one task. The revision of its data goes into the task, behind that of its rules beyond the first."""
     bad: list[str] = []
-    task = replace(task, revision=rows.revision)
+    rules = "" if task.revision == "1" else f"{task.revision}-"
+    task = replace(task, revision=rules + rows.revision)
     examples: list[Example] = []
     for place, fields in rows.read(bad) if isinstance(rows, FileRows) else rows:
         example = make_example(task, fields, place, category, bucket)

@@ -160,7 +160,7 @@ def test_a_mirror_is_read_by_name_and_may_call_the_input_question(monkeypatch):
     )
     [one] = load(longbench_e, None, tasks=("qasper",), mirror="owner/copy")
     assert one.examples[0].question == "Who?"
-    assert (one.task.name, one.task.revision) == ("qasper_e", "r@1")
+    assert (one.task.name, one.task.revision) == ("qasper_e", "2-r@1")
 
 
 def test_the_paper_profile_has_names_wording_and_limits_of_its_own(tmp_path):
@@ -173,6 +173,13 @@ def test_the_paper_profile_has_names_wording_and_limits_of_its_own(tmp_path):
     qasper, [example] = sets["qasper-paper"].task, sets["qasper-paper"].examples
     example = example.__class__(**{**vars(example), "answers": ("unanswerable",)})
     assert qasper.score("Error", example) == 1.0
+
+
+def test_answers_scored_by_another_rule_for_the_no_answer_word_are_told_apart_by_the_revision(tmp_path):
+    paths = [write(tmp_path / f"longbench/{name}.jsonl", ROW) for name in ("hotpotqa", "qasper")]
+    data = [local_file(path).revision for path in paths]
+    found = {one.task.name: one.task.revision for one in load(longbench, tmp_path)}
+    assert found == {"hotpotqa": data[0], "qasper": f"2-{data[1]}"}
 
 
 def v2_row(number, **changes):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import longbench_v2_templates
-from benchmarks.base import Task
+from benchmarks.base import Example, Task
 from benchmarks.longbench import paper
 from benchmarks.longbench.templates import E_TASKS, TASKS, TEMPLATES, bucket, metric, task
 from benchmarks.metrics import METRICS
@@ -82,6 +82,18 @@ def test_in_qasper_the_no_answer_word_takes_the_place_of_unanswerable_and_scores
     assert "unanswerable" not in text
     assert text.replace('"Error"', '"unanswerable"') == there.prompt("C", "Q")
     assert there.graded("Error") == "unanswerable"
+
+
+@pytest.mark.parametrize("said", ['"Error"', "'Error'", "**Error**", "error!", ' "ERROR".\n', "The error"])
+def test_qasper_s_no_answer_word_counts_in_the_quotes_of_its_wording_and_in_other_marks(said):
+    key = Example("q", "C", "Q", ("Unanswerable",), 1, "b")
+    assert task("qasper").score(said, key) == 1.0
+    assert paper.task("qasper").score(said, key) == 1.0
+
+
+@pytest.mark.parametrize("said", ["Error rate", "Errors", "", "no"])
+def test_in_qasper_no_other_answer_counts_as_the_no_answer_word(said):
+    assert task("qasper").graded(said) == said
 
 
 def test_buckets_are_cut_at_4000_and_8000():

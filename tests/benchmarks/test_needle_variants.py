@@ -173,6 +173,19 @@ def test_decimamba_asks_before_the_text_and_the_original_after_it(variants, word
     assert deci.task.max_new_tokens == plain.task.max_new_tokens == 10
 
 
+def test_a_text_without_a_place_for_decimambas_key_begins_elsewhere(words, tmp_path):
+    """A last sentence of sixty words leaves no border in the last tenth of the text."""
+    rng = random.Random(2)
+    sentences = (f"Line {i} says {' '.join(['word'] * rng.choice((8, 60)))}." for i in range(80))
+    (tmp_path / "a.txt").write_text(" ".join(sentences), encoding="utf-8")
+    options = {"variant": "decimamba", "haystack": tmp_path, "lengths": (500,), "depths": (100,)}
+    (task_set,) = passkey(words, **options, samples=40)
+    for example in task_set.examples:
+        behind = example.context[example.evidence[0][1] :].strip()
+        assert 10 <= words(behind) <= 0.1 * words(example.context)
+    assert len({example.context for example in task_set.examples}) == 40
+
+
 def test_a_window_without_a_slot_is_an_error(words, tmp_path):
     (tmp_path / "a.txt").write_text(" ".join(["word"] * 200) + ". End.", encoding="utf-8")
     with pytest.raises(ValueError, match=r"within 10 points of depths=50 at lengths=300"):

@@ -7,6 +7,8 @@ import json
 import zipfile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmarks import sources
 from benchmarks.sources import (
@@ -94,6 +96,15 @@ def test_a_row_of_a_hundred_thousand_brackets_is_no_row():
 
 def test_repeated_ids_are_told_apart():
     assert list(distinct(["a", "b", "a", "a"])) == ["a", "b", "a-2", "a-3"]
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(st.sampled_from(["a", "b", "a-2", "a-3", "a-2-2"]), max_size=9))
+def test_no_two_ids_are_alike_and_the_first_of_a_name_that_is_free_keeps_it(ids):
+    found = list(distinct(ids))
+    assert len(set(found)) == len(ids)
+    for place, (one, name) in enumerate(zip(ids, found, strict=True)):
+        assert (name == one) == (one not in found[:place])
 
 
 @pytest.fixture

@@ -56,6 +56,13 @@ def test_rows_are_read_again_from_either_kind_of_file(tmp_path):
             examples[2]
 
 
+def test_the_number_behind_a_repeated_id_makes_no_id_that_is_there_already(tmp_path):
+    rows = [{"id": name, "text": str(place)} for place, name in enumerate(("a", "a", "a-2"))]
+    (tmp_path / "x.json").write_text(json.dumps(rows))
+    examples, _ = stored(tmp_path / "x.json", array=True)
+    assert [(one.id, one.context) for one in examples] == [("a", "0"), ("a-2", "1"), ("a-2-2", "2")]
+
+
 def test_no_text_is_kept_in_memory(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text(json.dumps({"id": "a", "text": "x" * 100}))

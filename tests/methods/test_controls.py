@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import pytest
 
@@ -87,6 +88,13 @@ def test_best_of_chunks_takes_the_earliest_on_a_tie_in_whatever_order_rows_are_r
     answer = BestOfChunks(scripted(say=right_in())).answer(CONTEXT, "q", example=example(), task=TASK)
     assert answer.details["picked"] == [0]
     assert answer.details["right"] == 0
+
+
+def test_best_of_chunks_is_undefined_where_the_answer_takes_a_second_turn(scripted):
+    """The first turn's reasoning is not what the metric scores."""
+    task = replace(TASK, second=TASK)
+    with pytest.raises(Undefined, match="two turns"):
+        BestOfChunks(scripted(say=right_in("ff"))).answer(CONTEXT, "q", example=example(), task=task)
 
 
 def test_best_of_chunks_can_carry_oprms_wording(scripted):

@@ -66,17 +66,41 @@ def test_notes_are_asked_for_in_a_chat_turn_where_the_task_is(scripted, monkeypa
     assert asked == [chat] * 4
 
 
-def test_without_a_question_the_notes_are_about_the_text(scripted):
+def test_without_a_question_the_notes_are_for_the_tasks_own_instruction(scripted):
     engine = scripted(say=collect)
-    IterativeSummary(engine).answer(CONTEXT, "", task=replace(TASK, after=" Summary:"))
+    task = replace(TASK, before="Find the broken function. ", after=" It is")
+    IterativeSummary(engine).answer(CONTEXT, "", task=task)
+    read = engine.of("generate")
+    assert len(read) == 4
+    assert all("Question : Find the broken function . It is \n \n" in one for one in read[:3])
+
+
+def test_without_any_words_of_the_task_the_notes_are_about_the_text(scripted):
+    engine = scripted(say=collect)
+    IterativeSummary(engine).answer(CONTEXT, "", task=replace(TASK, before="", after=" "))
     read = engine.of("generate")
     assert all("Question : What is the text about ?" in one for one in read[:3])
     assert "What is the text about" not in read[3]
 
 
+def test_the_notes_are_written_with_the_options_of_a_choice_in_view(scripted):
+    engine = scripted(say=collect)
+    task = replace(TASK, after=" Ask: {question} One of {options} Reply:", slots={"options": "red blue"})
+    IterativeSummary(engine).answer(CONTEXT, "which ?", task=task)
+    read = engine.of("generate")
+    assert all("Ask : which ? One of red blue Reply" in one for one in read)
+    assert len(read) == 4
+
+
+def test_a_question_that_is_the_whole_of_it_stands_alone_over_the_notes(scripted):
+    engine = scripted(say=collect)
+    IterativeSummary(engine).answer(CONTEXT, "who ?", task=TASK)
+    assert all("Question : who ? \n \n" in one for one in engine.of("generate")[:3])
+
+
 def test_a_chunk_that_a_window_cuts_marks_the_answer(scripted):
     """The notes' prompt is long, the answer's short."""
-    for window, cut in ((400, False), (140, True)):
+    for window, cut in ((400, False), (80, True)):
         engine = scripted(say=collect, window=window)
         assert IterativeSummary(engine, summary_tokens=100).answer(CONTEXT, "q", task=TASK).truncated == cut
 

@@ -190,6 +190,23 @@ def test_query_likelihood_is_undefined_where_there_is_no_question(scripted):
     assert ask(scripted(), task=task).details["picked"] == [0]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{question}\n", "\nAnswer: "),
+        ("{question}\n", "\n{question} Answer:"),
+        ("Run this code.\n", "\nThe value is"),
+    ],
+)
+def test_query_likelihood_is_undefined_unless_the_question_stands_behind_the_text_alone(
+    scripted, before, after
+):
+    task = replace(PLAIN_QA, before=before, after=after)
+    with pytest.raises(Undefined, match="behind the context alone"):
+        ask(scripted(), task=task, select="query_likelihood")
+    assert ask(scripted(), task=task).details["picked"] == [0]
+
+
 class Backwards:
     """Ranks the last chunk first."""
 

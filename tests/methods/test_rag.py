@@ -73,6 +73,33 @@ def test_the_question_alone_is_the_query_and_the_time_is_booked_as_retrieval(scr
     assert engine.of("phase") == ["split", "retrieve"]
 
 
+class Sorted:
+    """A ranker that settles its first two places of the five."""
+
+    def rank(self, question, chunks):
+        return Ranking([4, 2, 0, 1, 3], [3.0, 2.0, 4.0, 1.0, 5.0], settled=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "flags"),
+    [
+        ({"k": 2}, []),
+        ({"k": 3}, ["unsettled_places"]),
+        ({"budget": 9}, []),
+        ({"budget": 10}, ["unsettled_places"]),
+        ({"k": 5}, []),  # all of them: nothing is chosen
+    ],
+)
+def test_reading_more_places_than_the_ranker_settled_is_flagged(scripted, options, flags):
+    assert ask(counting(scripted(chunk_size=2)), Sorted(), **options).details["flags"] == flags
+
+
+@pytest.mark.parametrize(("m", "flags"), [(2, []), (3, ["unsettled_places"]), (5, [])])
+def test_candidates_beyond_the_places_that_their_ranker_settled_are_flagged(scripted, m, flags):
+    answer = OPRM(scripted(chunk_size=2), candidates=Sorted(), m=m).answer(CONTEXT, "q", task=TASK)
+    assert answer.details["flags"] == flags
+
+
 def test_fewer_chunks_than_k_are_all_read_and_flagged(scripted):
     answer = ask(scripted(chunk_size=6), Fixed(1, 0), k=3)
     assert answer.details["picked"] == [1, 0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.base import Task
+from methods import find
 from methods.base import fit, generate, prompt_ids
 from methods.closed_book import ClosedBook
 from methods.full import Full
@@ -85,8 +86,15 @@ def test_text_that_grows_when_it_is_encoded_again_still_fits_the_window(scripted
 
 
 def test_a_window_too_short_for_any_prompt_is_an_error(scripted):
-    with pytest.raises(ValueError, match="window of 5 tokens"):
-        fit(scripted(window=5), BARE, CONTEXT)
+    with pytest.raises(ValueError, match="window of 3 tokens"):
+        fit(scripted(window=3), replace(BARE, chat=True), CONTEXT)
+
+
+def test_a_task_that_allows_longer_answers_than_the_window_leaves_the_prompt_half_of_it(scripted):
+    endless = replace(BARE, max_new_tokens=30_000)
+    ids, cut = fit(scripted(window=16), endless, CONTEXT)
+    assert (1 < len(ids) <= 8, cut) == (True, True)
+    assert fit(scripted(window=22), endless, CONTEXT) == fit(scripted(window=None), endless, CONTEXT)
 
 
 def test_closed_book_reads_nothing_of_the_context(scripted):
@@ -160,8 +168,24 @@ def test_chunks_have_the_readers_size_and_overlap_unless_they_are_given(scripted
     assert draw(engine).details["chunks"] == 3
     assert draw(engine, overlap=0, chunk_size=2).details["chunks"] == 5
     assert draw(engine, chunk_size=10).details["chunks"] == 1
-    with pytest.raises(ValueError, match="overlap 1 does not fit"):
-        draw(engine, chunk_size=1)
+    assert draw(engine, chunk_size=1).details["chunks"] == 10  # the reader's overlap gives way to the size
+
+
+@pytest.mark.parametrize(
+    "method", ["oprm", "rag", "random_chunk", "iterative_summary", "oracle_chunk", "best_of_chunks"]
+)
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"chunk_size": 0}, "chunk size 0 is too small"),
+        ({"chunk_size": -5}, "chunk size -5 is too small"),
+        ({"overlap": -1}, "overlap -1 does not fit chunks of 4 tokens"),
+        ({"overlap": 4}, "overlap 4 does not fit chunks of 4 tokens"),
+    ],
+)
+def test_chunks_that_cannot_be_cut_are_refused_when_the_method_is_made(scripted, method, options, part):
+    with pytest.raises(ValueError, match=part):
+        find(method)(scripted(chunk_size=4, overlap=1), **options)
 
 
 def test_an_empty_context_is_one_flagged_chunk(scripted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -108,6 +109,41 @@ def test_words_are_whole_in_one_case_and_one_unicode_form():
 def test_chinese_japanese_and_korean_are_matched_by_character():
     assert words("東京 office서울カナ2") == ["東", "京", "office", "서", "울", "カ", "ナ", "2"]
     assert BM25().rank("東京", chunks("大阪に住む", "東京に住む")).order[0] == 1
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "दिल्ली",
+        "ক্রিকেট",
+        "தமிழ்",
+        "\u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd",  # Hebrew with points
+        "\u0645\u064e\u0631\u0652\u062d\u064e\u0628\u064b\u0627",  # Arabic with vowels
+        "q\u0307r\u0323s",  # no letter of its own in Unicode
+        "\U0001e900\U0001e944\U0001e901",  # beyond the first plane
+    ],
+)
+def test_a_word_is_whole_with_its_marks(word):
+    assert words(f"{word}, ({word}) abc—{word}") == [unicodedata.normalize("NFKC", word).casefold()] * 2 + [
+        "abc",
+        unicodedata.normalize("NFKC", word).casefold(),
+    ]
+
+
+def test_words_of_the_same_letters_with_other_marks_are_no_match():
+    right, wrong = "राजधानी दिल्ली में है", "धनी राजा की जान दाल लाल दादा में है " * 3
+    assert BM25().rank("राजधानी दिल्ली", chunks(wrong, right)).order[0] == 1
+    assert BM25().rank("दिल्ली", chunks("दल लाल", "दाल")).flags["fallback"]
+
+
+def test_thai_is_matched_by_character_with_its_marks():
+    assert words("\u0e1b\u0e35\u0e48\u0e01") == ["\u0e1b\u0e35\u0e48", "\u0e01"]
+    assert BM25().rank("กรุงเทพ", chunks("ฉันอยู่ที่เชียงใหม่", "ฉันอยู่ที่กรุงเทพ")).order[0] == 1
+
+
+def test_the_turkish_capital_i_with_a_dot_is_an_i_and_a_variation_selector_nothing():
+    assert words("İzmir IZMIR i\u0307zmir") == ["izmir"] * 3
+    assert words("葛\U000e0100城 1\ufe0f") == ["葛", "城", "1"]
 
 
 def test_text_is_matched_by_word_and_not_by_character():

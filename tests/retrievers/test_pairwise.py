@@ -154,6 +154,24 @@ def test_no_pair_is_read_twice(scripted_judge, chunks, algorithm):
     assert flags["judge_tokens"] == sum(judge.lengths)
 
 
+@pytest.mark.parametrize(
+    ("options", "settled"),
+    [
+        ({"algorithm": "heapsort"}, 1),
+        ({"algorithm": "sliding", "k": 3}, 3),
+        ({"algorithm": "sliding", "k": 9, "m": 4}, 4),
+        ({"algorithm": "allpair", "m": 5}, 5),
+        ({"algorithm": "allpair"}, 6),
+    ],
+)
+def test_the_ranking_says_how_many_places_the_judge_has_settled(scripted_judge, chunks, options, settled):
+    numbers = [1, 4, 5, 2, 3, 6]
+    ranking = PRP(scripted_judge(taste()), **options).rank(QUESTION, chunks(*worths(*numbers)))
+    assert ranking.settled == settled
+    found = [numbers[i] for i in ranking.order[:settled]]
+    assert found == sorted(numbers[: options.get("m", 6)], reverse=True)[:settled]
+
+
 def test_only_the_best_m_by_bm25_are_judged_and_the_others_follow_in_its_order(scripted_judge, chunks):
     texts = chunks("r1 x", "r9 x", "r2 where x", "r3 where", "r0 x", "r5 where where")
     judge = scripted_judge(taste())
