@@ -6,7 +6,7 @@ families, so that more models mean a stricter correction. Exercised by ``python 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,13 @@ from reports.data_files import Data, csv_files, data_tables, json_text
 from reports.html_page import html_page
 from reports.latex import latex_tables
 from reports.selection import selection_rows
-from reports.tables import Cell, Row, Table, code, csv_text
+from reports.tables import NOTHING, Cell, Row, Table, code, csv_text
 
+IDENTITY = ("revision", "dtype", "path")
 SAME_SETTINGS = ("seed", "baseline", "device")
 SAME_TASK = ("revision", "metric", "wording", "n", "confirmatory")
+
+Heading = tuple[str, int]
 
 
 def write_joined_report(
@@ -39,6 +42,7 @@ def write_joined_report(
     the path of its ``report.md``. Raises `ReportError` where their settings differ, naming what does."""
     runs = [read_run(folder, failures) for folder in folders]
     refuse_mixed(runs)
+    runs = told_apart(runs)
     out = out or runs[0].folder.resolve().parent / "+".join(run.folder.resolve().name for run in runs)
     if (out / "run.json").exists():
         raise ReportError(f"{out} is a run folder: expected another folder for the joined report (--out DIR)")
@@ -84,6 +88,17 @@ def refuse_mixed(runs: Sequence[Run]) -> None:
         raise ReportError(
             f"the runs were made under different settings and can't be joined: {'; '.join(found)}"
         )
+
+
+def told_apart(runs: Sequence[Run]) -> list[Run]:
+    """The runs, those whose models have one name called by what else tells them apart: ``tiny@float16``."""
+    named = []
+    for run in runs:
+        namesakes = [other.settings for other in runs if other.model == run.model]
+        differing = [name for name in IDENTITY if len({str(one.get(name)) for one in namesakes}) > 1]
+        parts = [str(run.settings.get(name)) for name in differing]
+        named.append(replace(run, called="@".join([run.model, *parts])))
+    return named
 
 
 def joint_families(analyses: Sequence[Analysis]) -> list[Analysis]:
@@ -132,15 +147,41 @@ def join_pages(runs: Sequence[Run], pages: Sequence[Page]) -> Page:
 
 
 def join_tables(tables: Sequence[tuple[str, Table]]) -> Table:
-    """Tables of one shape, one a model, under one header; sizes that differ leave the header."""
-    _, first = tables[0]
-    header = first.header
-    if any(table.header != header for _, table in tables):
-        header = [_unsized(cell) for cell in header]
-    rows: list[Row] = [[Cell(model, code=True), *row] for model, table in tables for row in table.rows]
+    """Tables of one kind, one a model, under one header: a column that a table lacks is empty there, and sizes that
+    differ leave the header."""
+    columns = [(model, table, _columns(table.header)) for model, table in tables]
+    headings = _merged(found for _, _, found in columns)
+    header: list[Cell | str] = []
+    for heading in headings:
+        cells = [table.header[found[heading]] for _, table, found in columns if heading in found]
+        header.append(cells[0] if all(cell == cells[0] for cell in cells) else _unsized(cells[0]))
+    rows: list[Row] = [
+        [Cell(model, code=True), *(row[found[one]] if one in found else NOTHING for one in headings)]
+        for model, table, found in columns
+        for row in table.rows
+    ]
+    first = tables[0][1]
     notes = list(dict.fromkeys(note for _, table in tables for note in table.notes))
     line = " ".join(dict.fromkeys(table.signature for _, table in tables))
     return Table(first.title, ["model", *header], rows, line, notes, first.names + 1)
+
+
+def _columns(header: Row) -> dict[Heading, int]:
+    """Where each heading stands, by its text and by how many of that text stand before it."""
+    texts = [cell if isinstance(cell, str) else cell.text for cell in header]
+    return {(text, texts[:place].count(text)): place for place, text in enumerate(texts)}
+
+
+def _merged(headers: Iterable[Iterable[Heading]]) -> list[Heading]:
+    """Every heading once, behind the one that it follows in its own header."""
+    merged: list[Heading] = []
+    for header in headers:
+        place = 0
+        for heading in header:
+            if heading not in merged:
+                merged.insert(place, heading)
+            place = merged.index(heading) + 1
+    return merged
 
 
 def _unsized(cell: Cell | str) -> Cell | str:
@@ -148,7 +189,7 @@ def _unsized(cell: Cell | str) -> Cell | str:
 
 
 def _identity(run: Run) -> tuple[Any, ...]:
-    return tuple(run.settings.get(name) for name in ("path", "revision", "dtype"))
+    return tuple(run.settings.get(name) for name in IDENTITY)
 
 
 def _mixed(one: Run, two: Run) -> Iterator[tuple[str, Any, Any]]:

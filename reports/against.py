@@ -7,6 +7,7 @@ named. Exercised by ``python -m reports RUN_DIR --against OLD_RUN_DIR``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,8 @@ def _differing(new: Run, old: Run) -> Iterator[str]:
     pairs: dict[str, tuple[Any, Any]] = {
         name: (old.settings.get(name), new.settings.get(name)) for name in {**old.settings, **new.settings}
     }
-    pairs |= {name: (old.info.get(name), new.info.get(name)) for name in ("commit", "dirty", "versions")}
+    before, now = old.sessions[-1], new.sessions[-1]
+    pairs |= {name: (before.get(name), now.get(name)) for name in ("commit", "dirty", "versions")}
     versions = [
         {row["label"]: (row.get("spec"), row.get("version")) for row in run.info["methods"]}
         for run in (old, new)
@@ -178,7 +180,7 @@ def _summary(changes: Changes) -> str:
         gaps = [
             one.difference.detectable
             for (_, task, _), one in changes.contrasts.items()
-            if task == MACRO and one.family == CONFIRMATORY
+            if task == MACRO and one.family == CONFIRMATORY and not math.isnan(one.difference.detectable)
         ]
         seen = f" A difference of {points(max(gaps))} points or more would reliably show." if gaps else ""
         return f"No method is shown to be worse or better than before.{seen}"
@@ -211,8 +213,8 @@ def _table(changes: Changes, margin: float | None) -> Table:
         "Δ: the method now minus the same method before, on the questions that both runs have answered, in "
         "points, with its cluster-robust 95 % t interval; p: two-sided cluster sign-flip test, adjusted after "
         f"Holm for the macro rows (m = {holm}) and after Benjamini and Hochberg for the tasks (m = {hochberg}). "
-        "Worse and better: adjusted p below 0.05 and at least 20 clusters; controls are not tested. A verdict "
-        "that is not shown is not a proof that nothing changed: see the detectable Δ."
+        "Worse and better: adjusted p below 0.05, 20 clusters or more and an interval; controls are not tested. A "
+        "verdict that is not shown is not a proof that nothing changed: see the detectable Δ."
     )
     notes = [note if margin is None else f"{note} {margin_note(changes.old.folder.name, margin)}"]
     return Table("New minus old", header, rows, _line(changes), notes, names=2)

@@ -7,8 +7,9 @@ family. Exercised by ``python -m reports RUN_DIR``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -43,6 +44,10 @@ class Pairs:
         columns = (self.first, self.second, self.clusters, self.buckets, self.tasks)
         return Pairs(*(column[chosen] for column in columns))
 
+    def mean(self) -> Estimate:
+        """Of the first method."""
+        return statistics.mean_interval(self.first, self.clusters, self.tasks)
+
     def difference(self) -> Difference:
         return statistics.difference(self.first, self.second, self.clusters, self.tasks)
 
@@ -60,7 +65,8 @@ class Contrast:
 
     @property
     def significant(self) -> bool:
-        return self.p_adjusted is not None and self.p_adjusted < SIGNIFICANT and not self.few
+        shown = self.p_adjusted is not None and self.p_adjusted < SIGNIFICANT
+        return shown and not self.few and not math.isnan(self.difference.estimate.low)
 
     @property
     def few(self) -> bool:
@@ -68,14 +74,33 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """The methods that compete in a column of the tables, on the examples that all of them have answered: `means`
+    by label; `best`, and the differences of the others from it in `gaps` (none of either where these examples
+    come from fewer than 20 clusters); `alike` where none of them has answered any other.
+
+    Controls do not compete, nor do methods with answers from fewer than 20 clusters."""
+
+    means: Mapping[str, Estimate] = field(default_factory=dict)
+    gaps: Mapping[str, Estimate] = field(default_factory=dict)
+    best: str = ""
+    alike: bool = True
+
+    @property
+    def leaders(self) -> tuple[str, ...]:
+        """The best method, then those that no interval tells from it."""
+        level = (label for label, gap in self.gaps.items() if not (gap.low > 0.0 or gap.high < 0.0))
+        return (self.best, *level) if self.best else ()
+
+
+@dataclass(frozen=True)
 class Analysis:
-    """All results of a run by (method, task, bucket); `leaders[task]` holds the best method, then those whose
-    paired interval to it includes zero; `family_sizes` the m of each correction; `margin` (0 to 1) how much
-    worse than the baseline counts as no worse, where that was asked for."""
+    """All results of a run by (method, task, bucket); `rankings` by task; `family_sizes` the m of each correction;
+    `margin` (0 to 1) how much worse than the baseline counts as no worse, where that was asked for."""
 
     results: dict[Place, Estimate]
     contrasts: dict[Place, Contrast]
-    leaders: dict[str, tuple[str, ...]]
+    rankings: dict[str, Ranking]
     family_sizes: dict[str, int]
     margin: float | None = None
 
@@ -86,7 +111,7 @@ def analyse(run: Run, margin: float | None = None) -> Analysis:
     results = _results(run)
     contrasts, sizes = adjust(_contrasts(run))
     names = [task.name for task in run.tasks] + [MACRO]
-    return Analysis(results, contrasts, {name: _leaders(run, name, results) for name in names}, sizes, margin)
+    return Analysis(results, contrasts, {name: _ranking(run, name, results) for name in names}, sizes, margin)
 
 
 def task_names(run: Run, task: str) -> tuple[str, ...]:
@@ -133,9 +158,7 @@ def _results(run: Run) -> dict[Place, Estimate]:
             for bucket in _places(run, task):
                 part = own.within(bucket)
                 if len(part.first):
-                    results[label, task, bucket] = statistics.mean_interval(
-                        part.first, part.clusters, part.tasks
-                    )
+                    results[label, task, bucket] = part.mean()
     return results
 
 
@@ -181,27 +204,34 @@ def adjust(contrasts: Mapping[Key, Contrast]) -> tuple[dict[Key, Contrast], dict
     return contrasts, sizes
 
 
-def _leaders(run: Run, task: str, results: dict[Place, Estimate]) -> tuple[str, ...]:
-    """The best method and those not told from it, where at least two compete; controls and columns of fewer
-    than 20 clusters do not."""
-    rivals = {
-        method.label: estimate.mean
+def _ranking(run: Run, task: str, results: Mapping[Place, Estimate]) -> Ranking:
+    rivals = [
+        method.label
         for method in run.methods
         if not method.control and (estimate := results.get((method.label, task, ALL)))
         if estimate.clusters >= FEW_CLUSTERS
-    }
+    ]
     if len(rivals) < 2:
-        return ()
-    best = max(rivals, key=lambda label: rivals[label])
-    return best, *(label for label in _level_with(run, best, rivals, task_names(run, task)))
+        return Ranking()
+    columns = _shared(run, rivals, task_names(run, task))
+    means = {label: own.mean() for label in rivals if (own := pair_columns(columns[label], columns[label]))}
+    alike = all(label in means and means[label].n == results[label, task, ALL].n for label in rivals)
+    if not means or any(one.clusters < FEW_CLUSTERS for one in means.values()):
+        return Ranking(means, alike=alike)
+    # One that only ties with the baseline does not beat it.
+    best = max(rivals, key=lambda label: (round(means[label].mean, 12), label == run.baseline))
+    gaps = {
+        label: pairs.difference().estimate
+        for label in rivals
+        if label != best and (pairs := pair_columns(columns[label], columns[best]))
+    }
+    return Ranking(means, gaps, best, alike)
 
 
-def _level_with(run: Run, best: str, rivals: Iterable[str], tasks: Sequence[str]) -> list[str]:
-    level = []
-    for label in rivals:
-        pairs = pair(run, label, best, tasks) if label != best else None
-        if pairs is not None:
-            gap = pairs.difference().estimate
-            if gap.low <= 0.0 <= gap.high:
-                level.append(label)
-    return level
+def _shared(run: Run, labels: Sequence[str], tasks: Sequence[str]) -> dict[str, list[Column]]:
+    """The columns of methods over `tasks`, of the examples that all of these methods have answered."""
+    shared = [set.intersection(*(set(run.columns[label, task].ids) for label in labels)) for task in tasks]
+    return {
+        label: [run.columns[label, task].among(ids) for task, ids in zip(tasks, shared, strict=True)]
+        for label in labels
+    }

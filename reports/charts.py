@@ -235,5 +235,5 @@ def _forest_caption(run: Run, analysis: Analysis) -> str:
     return (
         f"Each method minus {code(run.baseline)} with its clustered 95 % interval; right of zero the method "
         "is better. Filled: adjusted p below 0.05; hollow: not, or a control (never tested). A point without "
-        f"an interval rests on fewer than 20 clusters.{margin}"
+        f"an interval rests on too few clusters for one.{margin}"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from comparison.records import Record, RecordError, canonical_digest, read_lines, read_records, task_file
+from comparison.records import (
+    Kinds,
+    Record,
+    RecordError,
+    canonical_digest,
+    check_kinds,
+    read_lines,
+    read_records,
+    task_file,
+)
 
 Span = tuple[int, int]
 
@@ -26,6 +35,10 @@ BUCKET_TAGS = ("facts", "length", "hops")
 MACRO = "macro"
 ALL = "all"
 FAILURES = ("zero", "exclude")
+RUN_KINDS: Kinds = (
+    (dict, "an object", "settings versions sessions"),
+    (list, "a list", "methods benchmarks"),
+)
 
 
 class ReportError(ValueError):
@@ -89,12 +102,19 @@ class Column:
     def size(self) -> int:
         return len(self.ids)
 
+    def among(self, ids: Collection[str]) -> Column:
+        """The column of those examples alone."""
+        kept = [place for place, example in enumerate(self.ids) if example in ids]
+        chosen = tuple(self.ids[place] for place in kept)
+        return Column(chosen, self.scores[kept], self.clusters[kept], self.buckets[kept])
+
 
 @dataclass(frozen=True)
 class Run:
     """One run folder. `records[method, task]` maps an example's id to its current record; `examples[task]` an
     example's id to what was asked; `notes` says what was left out while reading; `failures` whether a failed
-    answer scores "zero" or is left out ("exclude")."""
+    answer scores "zero" or is left out ("exclude"); `called` what the model is called where its name would not
+    do."""
 
     folder: Path
     info: Mapping[str, Any]
@@ -104,6 +124,7 @@ class Run:
     examples: Mapping[str, Mapping[str, ExampleInfo]]
     notes: tuple[str, ...] = ()
     failures: str = "zero"
+    called: str = ""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -111,7 +132,7 @@ class Run:
 
     @property
     def model(self) -> str:
-        return str(self.settings["model"])
+        return self.called or str(self.settings["model"])
 
     @property
     def baseline(self) -> str:
@@ -125,6 +146,20 @@ class Run:
         signs."""
         names = ("model", "revision", "dtype", "seed")
         return canonical_digest({name: self.settings.get(name) for name in names})
+
+    @cached_property
+    def sessions(self) -> list[Mapping[str, Any]]:
+        """What gave the answers that are read here, the latest last: entries of `sessions` in ``run.json``, or
+        the whole of that where no answer names one (an old folder)."""
+        named = {record.session for rows in self.records.values() for record in rows.values()}
+        known = [one for name, one in (self.info.get("sessions") or {}).items() if name in named]
+        return sorted(known, key=lambda one: str(one.get("created"))) or [self.info]
+
+    @property
+    def commands(self) -> list[str]:
+        """The command lines of the sessions."""
+        known = [str(one["command"]) for one in self.sessions if "command" in one]
+        return list(dict.fromkeys(known)) or [str(self.info.get("command", "unknown"))]
 
     @property
     def confirmatory(self) -> tuple[TaskInfo, ...]:
@@ -229,6 +264,13 @@ def _run_json(folder: Path) -> Mapping[str, Any]:
         raise ReportError(
             f"{path} is malformed: expected an object, found a {type(info).__name__}; make the run again"
         )
+    try:
+        check_kinds(info, RUN_KINDS)
+        for name, session in info.get("sessions", {}).items():
+            check_kinds({name: session}, ((dict, "an object", name),), "sessions.")
+            check_kinds(session, RUN_KINDS, f"sessions.{name}.")
+    except RecordError as problem:
+        raise ReportError(f"{path} is malformed: {problem}; make the run again") from problem
     return info
 
 

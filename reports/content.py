@@ -93,8 +93,9 @@ def markdown_page(page: Page) -> str:
 
 def origin(run: Run) -> list[str]:
     """How the run was made, so that it can be made again; the last two lines say where its numbers are."""
-    versions = ", ".join(f"{name} {version}" for name, version in (run.info.get("versions") or {}).items())
-    lines = [f"Command: {code(str(run.info.get('command', 'unknown')))}"]
+    installed = run.sessions[-1].get("versions") or {}
+    versions = ", ".join(f"{name} {version}" for name, version in installed.items())
+    lines = [f"Command: {code(command)}" for command in run.commands]
     lines += [f"Started: {code(str(run.info.get('created', 'unknown')))}"]
     lines += [f"Versions: {code(versions)}"] if versions else []
     lines += _sessions(run)
@@ -110,7 +111,7 @@ def origin(run: Run) -> list[str]:
 
 def _sessions(run: Run) -> list[str]:
     """A line where the run folder was extended after an update, or on another machine."""
-    sessions = list((run.info.get("sessions") or {}).values())
+    sessions = run.sessions
     parts = ("commit", "dirty", "versions", "machine")
     differ = [name for name in parts if any(one.get(name) != sessions[0].get(name) for one in sessions)]
     if not differ:

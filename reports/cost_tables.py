@@ -5,9 +5,11 @@ Exercised by ``python -m reports RUN_DIR``.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from comparison.records import Record
 from reports.analysis import ALL, Analysis
 from reports.collect import Run
 from reports.cost import CostRow, tally
@@ -176,13 +178,19 @@ def _gaps(run: Run) -> list[str]:
 
 def _errors(run: Run) -> list[str]:
     """The commonest error texts with their counts; an error that names its example is the same on all of them."""
+    records = [record for rows in run.records.values() for record in rows.values() if record.error]
+    examples: dict[str | None, set[str]] = {}
+    for record in records:
+        examples.setdefault(record.error, set()).add(record.example)
+    # A text that several examples share names none of them, whatever numbers stand in it.
     texts = Counter(
-        record.error.replace(record.example, "ID")[:ERROR_LENGTH]
-        for rows in run.records.values()
-        for record in rows.values()
-        if record.error
+        _nameless(record) if len(examples[record.error]) == 1 else record.error or "" for record in records
     )
-    return [f"- {count} × {code(text)}" for text, count in texts.most_common(MOST_ERRORS)]
+    return [f"- {count} × {code(text[:ERROR_LENGTH])}" for text, count in texts.most_common(MOST_ERRORS)]
+
+
+def _nameless(record: Record) -> str:
+    return re.sub(rf"(?<![\w.]){re.escape(record.example)}(?!\w|\.\d)", "ID", record.error or "")
 
 
 def _reading_notes(run: Run) -> list[str]:

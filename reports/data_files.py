@@ -79,8 +79,8 @@ def json_text(data: Data, runs: Sequence[tuple[Run, Analysis]], summary: str) ->
 def _identity(run: Run, analysis: Analysis) -> dict[str, Any]:
     return {
         "settings": dict(run.settings),
-        "commit": run.info.get("commit"),
-        "command": run.info.get("command"),
+        "commit": run.sessions[-1].get("commit"),
+        "command": run.commands[-1],
         "signature": signature(run, analysis, [task.name for task in run.tasks], tested=True).strip("`"),
         "families": dict(analysis.family_sizes),
         "failures": run.failures,

@@ -25,11 +25,11 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class Said:
-    """One method's answer: score 0 to 1, `picked` in words ("" for a method that picks nothing), what went
-    wrong, and the method's own details."""
+    """One method's answer: score 0 to 1 (None where it counts in no mean), `picked` in words ("" for a method that
+    picks nothing), what went wrong, and the method's own details."""
 
     method: str
-    score: float
+    score: float | None
     text: str
     picked: str
     error: str
@@ -52,7 +52,7 @@ class Shown:
     @property
     def spread(self) -> float:
         """How far apart the best and the worst answer are."""
-        scores = [one.score for one in self.said]
+        scores = [one.score for one in self.said if one.score is not None]
         return max(scores) - min(scores) if scores else 0.0
 
 
@@ -72,7 +72,7 @@ def examples(run: Run, task: str) -> Iterator[Shown]:
             question=asked.question if asked else "",
             answers=records[0].answers,
             evidence=tuple(_evidence(asked)) if asked else (),
-            said=tuple(_said(record, gold) for record in records),
+            said=tuple(_said(run, record, gold) for record in records),
         )
 
 
@@ -98,16 +98,17 @@ def example_text(run: Run, shown: Shown) -> str:
 
 def _said_lines(run: Run, said: Said) -> list[str]:
     mark = " (baseline)" if said.method == run.baseline else ""
-    lines = [f"\n{said.method}{mark}: {number(100 * said.score, 1)} points"]
+    score = "no score" if said.score is None else f"{number(100 * said.score, 1)} points"
+    lines = [f"\n{said.method}{mark}: {score}"]
     lines += [_block("said", said.text or "(nothing)")] if not said.error else [_block("error", said.error)]
     lines += [_block("picked", said.picked)] if said.picked else []
     return lines + ([_block("details", said.details)] if said.details else [])
 
 
-def _said(record: Record, gold: Sequence[Span]) -> Said:
+def _said(run: Run, record: Record, gold: Sequence[Span]) -> Said:
     return Said(
         method=record.method,
-        score=record.score,
+        score=record.score if run.scores(record) else None,
         text=record.prediction,
         picked="" if record.spans is None else picked_text(record.spans, gold),
         error=record.error or "",

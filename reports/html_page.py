@@ -102,7 +102,8 @@ def _linked(cell: Cell, linked: bool) -> str:
     """The cell, leading to its questions where it sums some up."""
     if not (linked and cell.about):
         return _cell(cell)
-    address = urlencode(dict(zip(("method", "task", "bucket"), cell.about, strict=True)))
+    about = dict(zip(("method", "task", "bucket"), cell.about, strict=True))
+    address = urlencode(about, errors="replace")  # half a surrogate pair has no UTF-8
     return f'<a class="cell" href="#{escape(address)}">{_cell(cell)}</a>'
 
 
@@ -195,7 +196,7 @@ def _example(one: Shown, methods: Sequence[str]) -> dict[str, Any]:
 
 def _answer(said: Said) -> list[Any]:
     return [
-        round(said.score, 4),
+        None if said.score is None else round(said.score, 4),
         _cut(said.text, "said"),
         _cut(said.picked, "picked"),
         _cut(said.error, "error"),

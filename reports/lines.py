@@ -6,6 +6,7 @@ Exercised by ``python -m reports RUN_DIR``, which writes the CSV of every pictur
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_TICKS = 12
 COLUMNS = 4
+_LENGTH = re.compile(r"\s*\d+(\.\d+)?\s*([kKM]\b|\+|[-\u2013]\s*\d)")
+"""How a bucket begins that names a length by itself: "4k", "0-4000", "8000+"; a bare number may be anything."""
 
 
 def draw_facts(run: Run, analysis: Analysis) -> Picture | None:
@@ -30,7 +33,8 @@ def draw_facts(run: Run, analysis: Analysis) -> Picture | None:
 
 
 def draw_lengths(run: Run, analysis: Analysis) -> Picture | None:
-    """``length.png``: accuracy by length, also where buckets are ranges such as "0-4k"; None without any."""
+    """``length.png``: accuracy by length, by the records' tag or where all buckets are such as "0-4k" or "8k+";
+    None without any."""
     tasks = [task for task in _several(run) if _is_length(run, task)]
     return _draw(run, analysis, tasks, "length", "length", "length")
 
@@ -41,9 +45,7 @@ def _several(run: Run) -> list[TaskInfo]:
 
 def _is_length(run: Run, task: TaskInfo) -> bool:
     name, buckets = run.bucket_names[task.name], run.buckets[task.name]
-    return name == "length" or (
-        name == "bucket" and all(math.isfinite(bucket_order(bucket)[0]) for bucket in buckets)
-    )
+    return name == "length" or (name == "bucket" and all(map(_LENGTH.match, buckets)))
 
 
 def _draw(

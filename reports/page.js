@@ -18,7 +18,8 @@ function make(tag, text, name) {
 
 function value(row, column) {
   const text = row.cells[column].textContent.trim();
-  const number = parseFloat(text.replaceAll("\u2212", "-").replace(/^[^\d+\-.]*(?=[+\-.]?\d)/, ""));
+  const unit = text.endsWith(" GiB") ? 1024 : 1;
+  const number = unit * parseFloat(text.replaceAll("\u2212", "-").replace(/^[^\d+\-.]*(?=[+\-.]?\d)/, ""));
   return row.cells[column].classList.contains("name") || Number.isNaN(number) ? text : number;
 }
 
@@ -70,8 +71,9 @@ function go(change) {
 }
 
 function gap(example, now) {
-  const [one, two] = [example.said[now.method], example.said[now.versus]];
-  return one && two ? Math.abs(one[0] - two[0]) : -1;
+  // An answer that counts in no mean has the score null.
+  const [one, two] = [example.said[now.method]?.[0] ?? null, example.said[now.versus]?.[0] ?? null];
+  return one !== null && two !== null ? Math.abs(one - two) : -1;
 }
 
 function chosen(now) {
@@ -109,8 +111,9 @@ function answers(example, now) {
     const row = body.insertRow();
     if (first.includes(place)) row.className = "chosen";
     row.insertCell().append(make("code", data.methods[place]));
-    row.insertCell().textContent = (100 * score).toFixed(1);
-    row.insertCell().append(error ? make("span", "failed: " + error, "quiet") : make("span", text || "(nothing)"));
+    row.insertCell().textContent = score === null ? "\u2013" : (100 * score).toFixed(1);
+    const wrong = error.startsWith("undefined: ") ? error : "failed: " + error;
+    row.insertCell().append(error ? make("span", wrong, "quiet") : make("span", text || "(nothing)"));
     row.insertCell().textContent = picked;
   }
   return box;

@@ -90,9 +90,9 @@ def planned_cost(
 ) -> PlannedCost | None:
     """What a built-in method reads over contexts of these lengths (tokens); None for a method not known here.
 
-    `settings` are the method's options as text, of which chunk_size, budget, k, overlap and top count;
-    `wording` is the prompt's length without a context. Decoding adds about as many calls as there are new
-    tokens; a dense or pairwise retriever's own reading is left out.
+    `settings` are the method's options as text, of which chunk_size, overlap, budget, k, candidates, m and top
+    count; `wording` is the prompt's length without a context. Decoding adds about as many calls as there are
+    new tokens; a dense or pairwise retriever's own reading is left out.
     """
     size = _option(settings, "chunk_size", chunk_size)
     if method == "closed_book":
@@ -103,15 +103,23 @@ def planned_cost(
         kept = _option(settings, "budget", size * _option(settings, "k", 1))
         return PlannedCost(sum(min(length, kept) + wording for length in lengths), len(lengths))
     if method in ROWS:
-        overlap = min(_option(settings, "overlap", 0), size - 1)
-        rows = [max(1, math.ceil((length - overlap) / (size - overlap))) for length in lengths]
-        read = [
-            length + (count - 1) * overlap + count * wording
-            for length, count in zip(lengths, rows, strict=True)
-        ]
-        # Rows of one length go together, the ragged last one alone.
-        return PlannedCost(sum(read), sum(min(count, 2) for count in rows))
+        read = [_rows(settings, length, size, wording) for length in lengths]
+        return PlannedCost(sum(one.prompt_tokens for one in read), sum(one.calls for one in read))
     return None
+
+
+def _rows(settings: Mapping[str, str], length: int, size: int, wording: int) -> PlannedCost:
+    """One context read in rows: all of its chunks, or those that a ranker leaves, and the best of them again."""
+    overlap = min(_option(settings, "overlap", 0), size - 1)
+    rows = max(1, math.ceil((length - overlap) / (size - overlap)))
+    tokens = length + (rows - 1) * overlap
+    if settings.get("candidates", "none") != "none" and _option(settings, "m", rows) < rows:
+        rows = _option(settings, "m", rows)
+        tokens = rows * size
+    joined = min(_option(settings, "top", 1), rows)
+    again = PlannedCost(min(joined * size, tokens) + wording, 1) if joined > 1 else PlannedCost(0, 0)
+    # Rows of one length go together, the ragged last one alone.
+    return PlannedCost(tokens + rows * wording + again.prompt_tokens, min(rows, 2) + again.calls)
 
 
 def _design_effect(size: PlannedSize) -> float:

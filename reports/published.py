@@ -41,8 +41,9 @@ from reports.tables import NOTHING, Cell, Row, Table, code, number
 SETTINGS = (
     "The published numbers were made by others with other prompts, limits on the output, cuts of the context "
     "and versions of the metrics; none has an interval, and no difference to them is tested. Ours stands where "
-    "this run has the same benchmark, task, bucket and method, and a mean of ours only where the run has all of "
-    f"its tasks, each weighing the same. Plain reading is set beside our {code('full')}."
+    "this run has the same benchmark, task, bucket and method (its label beside it where it was run with "
+    "options), and a mean of ours only where the run has all of its tasks, each weighing the same. Plain reading is "
+    f"set beside our {code('full')}."
 )
 HEADER: Row = ("reader", "benchmark or task", "method", "published", "ours", "source")
 WHOLE = {
@@ -75,7 +76,7 @@ def _by_reader(run: Run, line: str) -> Table:
             f"Nothing is published for {code(run.model)}; these numbers only show what is usual elsewhere."
         )
         found = [None] * len(own)
-    rows = [_row(Cell(one.model, code=True), one, ours) for one, ours in zip(own, found, strict=True)]
+    rows = [_row(run, Cell(one.model, code=True), one, ours) for one, ours in zip(own, found, strict=True)]
     return Table(title, HEADER, rows, line, [_note(opening, found)], names=3)
 
 
@@ -87,7 +88,7 @@ def _multi_hop(run: Run, line: str) -> Table | None:
         "the methods stand to each other can be read across."
     )
     found = [_ours(run, one) for one in MULTI_HOP]
-    rows = [_row("not named", one, ours) for one, ours in zip(MULTI_HOP, found, strict=True)]
+    rows = [_row(run, "not named", one, ours) for one, ours in zip(MULTI_HOP, found, strict=True)]
     title = "Published for multi-hop questions, under other settings"
     return Table(title, HEADER, rows, line, [_note(opening, found)], names=3)
 
@@ -139,7 +140,7 @@ def _by_category(
         shown += found
         if any(found):
             cells = [mean_text(one) if one else NOTHING for one in found]
-            rows.append(["ours", Cell(run.model, code=True), Cell(method, code=True), *cells])
+            rows.append(["ours", Cell(run.model, code=True), Cell(_label(run, method), code=True), *cells])
     header: Row = ["", "reader", "method", *categories]
     return Table(title, header, rows, line, [_note(opening, shown)], names=3)
 
@@ -159,7 +160,14 @@ def _efficiency(run: Run, line: str) -> Table | None:
         for method, values in published.items():
             name = Cell(method, code=True)
             rows.append([what, name, "published", *(number(value, 1) for value in values)])
-            rows.append([what, name, "ours", *(number(ours[method].get(size), digits) for size in LENGTHS)])
+            rows.append(
+                [
+                    what,
+                    name,
+                    _marked(run, "ours", method),
+                    *(number(ours[method].get(size), digits) for size in LENGTHS),
+                ]
+            )
     note = (
         f"Published: {code(FALCON3)} on one GPU, which the source does not name. Ours: {code(run.model)} on "
         f"{code(str(run.settings.get('device', 'an unknown device')))}, the median over warm answers and the "
@@ -186,9 +194,15 @@ def _measured(run: Run, method: str) -> tuple[dict[int, float], dict[int, float]
     return medians, {place: peak for place, peak in memory.items() if peak}
 
 
-def _row(reader: Cell | str, one: Published, ours: Estimate | None) -> Row:
-    text = mean_text(ours) if ours else NOTHING
-    return [reader, one.name, Cell(one.method, code=True), f"{one.value:g}", text, one.source]
+def _row(run: Run, reader: Cell | str, one: Published, ours: Estimate | None) -> Row:
+    cell = _marked(run, mean_text(ours), one.method) if ours else NOTHING
+    return [reader, one.name, Cell(one.method, code=True), f"{one.value:g}", cell, one.source]
+
+
+def _marked(run: Run, text: str, method: str) -> Cell:
+    """What stands for our method of that name, with its label where that has options."""
+    label = _label(run, method)
+    return Cell(text, after="" if label in ("", method) else f"({label})")
 
 
 def _note(opening: str, found: Sequence[Estimate | None]) -> str:

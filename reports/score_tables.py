@@ -1,13 +1,14 @@
 """The tables of scores and of differences from the baseline: main, unanswerable, paired, by bucket.
 
 What is bold, marked or put in parentheses follows one rule everywhere: bold is the best method and every one
-whose paired interval to it includes zero; an arrow is a difference from the baseline whose adjusted p is
-below 0.05; a value from fewer than 20 clusters stands in parentheses and carries neither. Exercised by
-``python -m reports RUN_DIR``.
+whose paired interval to it includes zero or does not exist; an arrow is a difference from the baseline that has
+an interval and an adjusted p below 0.05; a value from fewer than 20 clusters stands in parentheses and carries
+neither. Exercised by ``python -m reports RUN_DIR``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -33,7 +34,13 @@ REASON = 160
 """Characters shown of why a row of the data was left out."""
 BUCKET_WORDS = {"facts": "number of facts", "length": "length", "hops": "hops", "bucket": "bucket"}
 FEW = f"In parentheses: fewer than {FEW_CLUSTERS} clusters, too few to trust an interval or to give a marker."
-CONSTANT = "An interval without width: all pairs differ by the same amount, and its spread is not known."
+NO_INTERVAL = "no interval"
+ONE_CLUSTER = (
+    "No interval: one of the tasks of the mean has a single cluster, and nothing is known of its spread; no method "
+    "is told from another there."
+)
+CONSTANT = "An interval without width: all clusters differ by the same amount, and its spread is not known."
+UNLIKE = "Where methods have not answered the same examples, bold goes by those that all who compete have answered."
 CONTROL_NOTE = (
     "A control is a yardstick (it sees the answer key, or reads nothing, or a part drawn at random): "
     "measured, never tested."
@@ -109,17 +116,24 @@ def method_cell(run: Run, method: MethodInfo) -> Cell:
 
 
 def mean_text(estimate: Estimate) -> str:
-    """A mean in points with its interval; in parentheses, without one, from fewer than 20 clusters."""
+    """A mean in points with its interval, where it has one; in parentheses, without one, from fewer than 20
+    clusters."""
     mean = points(estimate.mean)
     if estimate.clusters < FEW_CLUSTERS:
         return f"({mean})"
     if estimate.rule == "wilson":
         return f"{mean} {interval(estimate.low, estimate.high)}"
+    if math.isnan(estimate.low):
+        return f"{mean} ({NO_INTERVAL})"
     return f"{mean} ± {points(estimate.mean - estimate.low)}"
 
 
 def few_note(estimates: Iterable[Estimate]) -> list[str]:
-    return [FEW] if any(estimate.clusters < FEW_CLUSTERS for estimate in estimates) else []
+    """What to say below a table in which means or differences have no interval."""
+    found = list(estimates)
+    few = any(one.clusters < FEW_CLUSTERS for one in found)
+    unknown = any(one.clusters >= FEW_CLUSTERS and math.isnan(one.low) for one in found)
+    return [*([FEW] if few else []), *([ONE_CLUSTER] if unknown else [])]
 
 
 def _score_table(
@@ -133,9 +147,10 @@ def _score_table(
         if any(place[0] == method.label for place in shown)
     ]
     controls = [CONTROL_NOTE] if any(method.control for method in run.methods) else []
+    unlike = [] if all(analysis.rankings[name].alike for name in names) else [UNLIKE]
     unused = _left_out(run, names)
     notes = [
-        " ".join([*notes, *controls, *few_note(shown.values())]),
+        " ".join([*notes, *unlike, *controls, *few_note(shown.values())]),
         *(["\n".join(unused)] if unused else []),
     ]
     return Table(title, header, rows, signature(run, analysis, _tasks(run, names), tested=True), notes)
@@ -162,7 +177,7 @@ def _score(analysis: Analysis, method: str, task: str) -> Cell:
     contrast, arrow = analysis.contrasts.get((method, task, ALL)), ""
     if contrast and contrast.significant and estimate.clusters >= FEW_CLUSTERS:
         arrow = "▲" if contrast.difference.estimate.mean > 0 else "▼"
-    leads = method in analysis.leaders[task]
+    leads = method in analysis.rankings[task].leaders
     return Cell(mean_text(estimate), strong=leads, after=arrow, about=(method, task, ALL))
 
 

@@ -18,7 +18,7 @@ def signature(run: Run, analysis: Analysis, tasks: Sequence[str], *, tested: boo
     """Model, tasks, sizes, key, interval, test, correction, failure policy, code and device, in one code
     span."""
     parts = [
-        _versioned(run.model, run.settings.get("revision")),
+        _versioned(str(run.settings["model"]), run.settings.get("revision")),
         _task_part(run, tasks),
         _size_part(run, tasks),
         f"seed {run.settings.get('seed', '?')}",
@@ -55,8 +55,11 @@ def _size_part(run: Run, tasks: Sequence[str]) -> str:
 
 
 def _code_part(run: Run) -> str:
-    commit = str(run.info.get("commit") or "unknown")[:12]
-    return f"commit {commit}{' with changes' if run.info.get('dirty') else ''}"
+    found = [
+        f"{str(one.get('commit') or 'unknown')[:12]}{' with changes' if one.get('dirty') else ''}"
+        for one in run.sessions
+    ]
+    return f"commit {' and '.join(dict.fromkeys(found))}"
 
 
 def _device_part(run: Run) -> str:

@@ -68,7 +68,7 @@ class Difference:
     `correlation` is between the two columns, within tasks; `effect` is mean / sd of the differences;
     `detectable` is the smallest true difference that a test at the 5 % level would find 80 % of the time with
     this many clusters and this spread. nan stands where a number does not exist (one cluster, a constant
-    column).
+    column, clusters that all differ by the same amount).
     """
 
     estimate: Estimate
@@ -126,14 +126,16 @@ def difference(
         wins=int(np.sum(deltas > _NO_SPREAD)),
         ties=int(np.sum(np.abs(deltas) <= _NO_SPREAD)),
         losses=int(np.sum(deltas < -_NO_SPREAD)),
-        detectable=detectable_difference(estimate.se, estimate.clusters) if spread > _NO_SPREAD else math.nan,
+        detectable=detectable_difference(estimate.se, estimate.clusters)
+        if estimate.se > _NO_SPREAD
+        else math.nan,
     )
 
 
 def lowest(found: Difference) -> float:
     """The lower end of a difference for a claim of non-inferiority; nan with one cluster.
 
-    It is that of the interval, except where all differences are the same, d: the t interval then has no
+    It is that of the interval, except where all clusters differ by the same amount, d: the t interval then has no
     width, and the bound is (1 - w) d - w, as if the share w of others that G clusters can hide (Wilson's
     upper end for none seen in G) were all as bad as can be, -1.
     """

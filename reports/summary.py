@@ -6,11 +6,14 @@ Exercised by ``python -m reports RUN_DIR``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 
-from reports.analysis import ALL, CONFIRMATORY, MACRO, Analysis, Contrast, task_names
+from reports.analysis import ALL, CONFIRMATORY, MACRO, Analysis, Contrast, Ranking, task_names
 from reports.collect import Run
 from reports.cost import CostRow, tally
+from reports.score_tables import NO_INTERVAL, NO_WIDTH
 from reports.statistics import FEW_CLUSTERS, Estimate
 from reports.tables import code, number, p_value, points
 
@@ -31,40 +34,45 @@ def summary(run: Run, analysis: Analysis, costs: Mapping[tuple[str, str], CostRo
         sentences.append(
             "No method has a scored answer on every task yet, so there is no mean over tasks to compare."
         )
-    elif not analysis.leaders[MACRO]:
-        sentences += _without_leader(run, scores)
+    elif not analysis.rankings[MACRO].leaders:
+        sentences += _without_leader(run, scores, analysis.rankings[MACRO])
     else:
-        sentences += _with_leader(run, analysis, scores, costs)
+        sentences += _with_leader(run, analysis, costs)
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _with_leader(
-    run: Run, analysis: Analysis, scores: Mapping[str, Estimate], costs: Mapping[tuple[str, str], CostRow]
-) -> list[str]:
-    best, *level = analysis.leaders[MACRO]
-    opening = (
-        f"On {_questions(run, scores[best])}, {code(best)} answers best of the {len(scores)} methods "
-        f"compared: {_score(run, scores[best])}"
-    )
-    ties = _level(best, [label for label in level if label != run.baseline])
+def _with_leader(run: Run, analysis: Analysis, costs: Mapping[tuple[str, str], CostRow]) -> list[str]:
+    ranking = analysis.rankings[MACRO]
+    best, *level = ranking.leaders
+    score = ranking.means[best]
+    asked = _questions(run, score)
+    asked = asked if ranking.alike else f"the {asked} that all have answered"
+    compared = f"{len(ranking.means)} methods compared"
+    opening = f"On {asked}, {code(best)} answers best of the {compared}: {_score(run, score)}"
+    ties = _level(ranking, [label for label in level if label != run.baseline])
     if not run.baseline:
         return [f"{opening}.", ties, "No baseline is among the methods, so no difference is tested."]
     if best == run.baseline:
-        return [f"{opening}; it is the baseline.", ties, *_closest(analysis, best)]
+        return [f"{opening}; it is the baseline.", ties, *_closest(analysis, ranking)]
     contrast = analysis.contrasts.get((best, MACRO, ALL))
     if contrast is None:
         return [f"{opening}.", ties, f"The baseline {code(run.baseline)} has not answered every task yet."]
     gap = contrast.difference.estimate
     side = "above" if gap.mean >= 0 else "below"
     lead = (
-        f"{opening}, {points(abs(gap.mean))} points {side} the baseline {code(run.baseline)} "
-        f"(95 % interval of the difference: {_range(gap)})."
+        f"{opening}, {points(abs(gap.mean))} points {side} the baseline {code(run.baseline)}{_both(gap, score)} "
+        f"({_range(gap, '95 % interval of the difference: ')})."
     )
     return [lead, _verdict(analysis, contrast), ties, _cost(run, best, costs)]
 
 
-def _without_leader(run: Run, scores: Mapping[str, Estimate]) -> list[str]:
-    """One method alone, or too few clusters to name a best one."""
+def _without_leader(run: Run, scores: Mapping[str, Estimate], ranking: Ranking) -> list[str]:
+    """One method alone, or too few clusters, or too few in common, to name a best one."""
+    if not ranking.alike:
+        return [
+            "The methods have too few questions in common to name a best one: all of them need answers to the same "
+            f"questions, from {FEW_CLUSTERS} clusters or more."
+        ]
     best = max(scores, key=lambda label: scores[label].mean)
     value = f"{_score(run, scores[best])}, on {_questions(run, scores[best])}"
     if len(scores) == 1:
@@ -92,35 +100,48 @@ def _score(run: Run, estimate: Estimate) -> str:
     average = " on average over the tasks" if len(run.confirmatory) > 1 else ""
     mean = f"{points(estimate.mean)} of 100 points{average}"
     # A t interval may reach beyond the scale, which no mean does.
-    low, high = max(estimate.low, 0.0), min(estimate.high, 1.0)
-    few = estimate.clusters < FEW_CLUSTERS
-    return mean if few else f"{mean} (95 % interval {points(low)} to {points(high)})"
+    within = replace(estimate, low=max(estimate.low, 0.0), high=min(estimate.high, 1.0))
+    return mean if estimate.clusters < FEW_CLUSTERS else f"{mean} ({_range(within, '95 % interval ')})"
 
 
-def _range(estimate: Estimate) -> str:
-    return f"{points(estimate.low)} to {points(estimate.high)}"
+def _range(estimate: Estimate, words: str = "") -> str:
+    if math.isnan(estimate.low):
+        return NO_INTERVAL
+    return f"{words}{points(estimate.low)} to {points(estimate.high)}"
+
+
+def _both(gap: Estimate, score: Estimate) -> str:
+    """On what a difference rests, where that is more than the ranking does."""
+    return "" if gap.n == score.n else f" on the {gap.n} questions that both have answered"
 
 
 def _verdict(analysis: Analysis, contrast: Contrast) -> str:
     p, m = contrast.p_adjusted, analysis.family_sizes[CONFIRMATORY]
     adjusted = f"adjusted for the {m} methods tested against the baseline" if m > 1 else "one method tested"
+    tested = f"(p = {p_value(p)}, {adjusted})"
     if contrast.significant:
-        return f"Chance alone would hardly give such a difference (p = {p_value(p)}, {adjusted})."
+        return f"Chance alone would hardly give such a difference {tested}."
+    if math.isnan(contrast.difference.estimate.low):
+        return f"No difference is claimed {tested}: all answers on one of the tasks are about one document."
+    if math.isnan(contrast.difference.detectable):
+        return f"That difference may be chance {tested}."
     return (
-        f"That difference may be chance (p = {p_value(p)}, {adjusted}): this many examples would reliably "
+        f"That difference may be chance {tested}: this many examples would reliably "
         f"show only a true difference of {points(contrast.difference.detectable)} points or more."
     )
 
 
-def _level(best: str, labels: list[str]) -> str:
+def _level(ranking: Ranking, labels: list[str]) -> str:
     if not labels:
         return ""
     names = [code(label) for label in labels]
     who = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-    return f"{who} cannot be told from {code(best)}: the 95 % interval of the difference includes zero."
+    known = not any(math.isnan(ranking.gaps[label].low) for label in labels)
+    why = "the 95 % interval of the difference includes zero" if known else "the difference has no interval"
+    return f"{who} cannot be told from {code(ranking.best)}: {why}."
 
 
-def _closest(analysis: Analysis, baseline: str) -> list[str]:
+def _closest(analysis: Analysis, ranking: Ranking) -> list[str]:
     """The strongest rival of a baseline that wins."""
     rivals = {
         method: contrast
@@ -131,11 +152,13 @@ def _closest(analysis: Analysis, baseline: str) -> list[str]:
         return []
     closest = max(rivals, key=lambda label: rivals[label].difference.estimate.mean)
     gap = rivals[closest].difference.estimate
-    p = p_value(rivals[closest].p_adjusted)
-    return [
-        f"No method beats {code(baseline)}; {code(closest)} comes closest, {points(gap.mean, signed=True)} "
-        f"points from it ({_range(gap)}, adjusted p = {p})."
-    ]
+    tested = f"({_range(gap)}, adjusted p = {p_value(rivals[closest].p_adjusted)})"
+    both = _both(gap, ranking.means[ranking.best])
+    if gap.mean > NO_WIDTH:
+        return [f"{code(closest)} is {points(gap.mean)} points above it{both} {tested}."]
+    apart = f"{points(gap.mean, signed=True)} points from it"
+    apart = apart if gap.mean < -NO_WIDTH else "with the same score"
+    return [f"No method beats {code(ranking.best)}; {code(closest)} comes closest, {apart}{both} {tested}."]
 
 
 def _cost(run: Run, best: str, costs: Mapping[tuple[str, str], CostRow]) -> str:

@@ -11,10 +11,13 @@ import pytest
 from fake_run import SMALL, FakeRun, facts_task
 from statsmodels.stats.multitest import multipletests
 
+from comparison.records import slug
 from reports import plots
 from reports.__main__ import main
-from reports.across import refuse_mixed, write_joined_report
+from reports.across import join_tables, refuse_mixed, told_apart, write_joined_report
 from reports.collect import ReportError, read_run
+from reports.page import write_report
+from reports.tables import Table
 
 
 def of_model(name: str, fake: FakeRun = SMALL, **settings: str) -> FakeRun:
@@ -70,6 +73,79 @@ def test_the_p_values_are_adjusted_over_all_models(joined):
         expected = multipletests([float(row["p"]) for row in members], method=method)[1]
         assert [float(row["p_adjusted"]) for row in members] == pytest.approx(list(expected), rel=1e-9)
     assert "over the m = 4 methods tested" in joined.read_text(encoding="utf-8")
+
+
+def headed(report: str, title: str) -> list[list[str]]:
+    """The rows of a table, its header first; the dashes under that left out."""
+    text = report.split(f"{title}\n\n")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.split("\n")]
+    return [rows[0], *rows[2:]]
+
+
+def joined_text(folders: list[Path], monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(plots, "draw", lambda run, analysis, costs: [])
+    return write_joined_report(folders).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_bucket_that_one_run_lacks_is_empty_there_and_moves_no_number(tmp_path, monkeypatch, order):
+    whole = of_model("falcon", replace(SMALL, tasks=(facts_task("recall", (10, 25, 50), 30),)))
+    half = of_model("gemma", whole)
+    half = replace(half, edit=lambda row: None if row["bucket"] == "10" else row | {"model": "gemma"})
+    folders = [fake.write(tmp_path / name) for name, fake in (("falcon", whole), ("gemma", half))]
+    text = joined_text([folders[place] for place in order], monkeypatch)
+    own = headed(write_report(folders[1]).read_text(encoding="utf-8"), "### `recall` by number of facts")
+    header, *rows = headed(text, "### `recall` by number of facts")
+    assert [name.split()[0] for name in header] == ["model", "method", "10", "25", "50"]
+    assert [row[1:] for row in rows if row[0] == "`gemma`"] == [[row[0], "–", *row[1:]] for row in own[1:]]
+    assert all("–" not in row for row in rows if row[0] == "`falcon`")
+
+
+def test_a_cost_that_one_run_alone_has_stands_in_its_own_column(tmp_path, monkeypatch):
+    measured = of_model("gemma")
+    measured = replace(
+        measured, edit=lambda row: row | {"model": "gemma", "details": {"calibration_seconds": 9.5}}
+    )
+    folders = [of_model("falcon").write(tmp_path / "falcon"), measured.write(tmp_path / "gemma")]
+    header, *rows = headed(joined_text(folders, monkeypatch), "## Cost")
+    assert header[-5:] == ["retrieval", "calibration s", "failed", "empty", "truncated"]
+    assert {(row[0], row[-4], row[-3]) for row in rows} == {("`falcon`", "–", "0"), ("`gemma`", "9.5", "0")}
+    assert {len(row) for row in rows} == {len(header)}
+
+
+def test_a_heading_that_stands_twice_keeps_both_of_its_columns():
+    tables = [
+        ("a", Table("t", ["n", "x", "n"], [["1", "2", "3"]], "s")),
+        ("b", Table("t", ["n"], [["4"]], "s")),
+    ]
+    table = join_tables(tables)
+    assert table.header == ["model", "n", "x", "n"]
+    assert [[*row[1:]] for row in table.rows] == [["1", "2", "3"], ["4", "–", "–"]]
+
+
+def test_runs_whose_models_have_one_name_are_called_by_what_tells_them_apart(tmp_path):
+    fake = replace(SMALL, tasks=(facts_task("recall", (10, 25), 25),), skill=lambda *_: 0.5, graded=True)
+    settings = [{"revision": "r1"}, {"revision": "r2"}, {"revision": "r2", "dtype": "float16"}]
+    folders = [
+        replace(fake, seed=place, settings=own).write(tmp_path / str(place))
+        for place, own in enumerate(settings)
+    ]
+    out = write_joined_report(folders).parent
+    names = ["tiny@r1@float32", "tiny@r2@float32", "tiny@r2@float16"]
+    assert list(dict.fromkeys(row["model"] for row in read(out, "results.csv"))) == names
+    pictures = [(out / f"{slug(name)}/forest.png").read_bytes() for name in names]
+    assert len(set(pictures)) == 3
+    text = (out / "report.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# 3 models: {', '.join(f'`{name}`' for name in names)}\n")
+    assert "`tiny@r1 · " in text
+    alone = write_report(folders[1]).parent
+    mine = [row["p"] for row in read(out, "paired.csv") if row["model"] == names[1]]
+    assert mine == [row["p"] for row in read(alone, "paired.csv")]
+
+
+def test_a_model_without_a_namesake_keeps_its_name(tmp_path):
+    runs = [read_run(of_model(name).write(tmp_path / name)) for name in ("falcon", "gemma")]
+    assert [run.model for run in told_apart(runs)] == ["falcon", "gemma"]
 
 
 def refused(first: FakeRun, second: FakeRun, folder: Path) -> str:

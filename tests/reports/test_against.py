@@ -13,7 +13,7 @@ import statsmodels.api as sm
 from fake_run import SMALL, FakeRun, Row
 
 from reports.__main__ import main
-from reports.against import BETTER, WORSE, compare_runs
+from reports.against import BETTER, WORSE, _summary, compare_runs
 from reports.collect import ReportError, read_run
 
 
@@ -86,6 +86,22 @@ def test_a_run_against_itself_has_changed_in_nothing(folders, capsys):
         assert {row["delta"] for row in csv.DictReader(file)} == {"0"}
 
 
+def test_a_method_that_answers_as_before_says_nothing_of_what_would_show(tmp_path):
+    runs = [read_run(SMALL.write(tmp_path / name)) for name in ("new", "old")]
+    text = _summary(compare_runs(*runs))
+    assert text == "No method is shown to be worse or better than before."
+
+    def edit(row: Row) -> Row:
+        turned = row["method"] == "oprm" and row["task"] == "recall" and row["example"][-1] == "3"
+        return row | {"score": 1.0 - row["score"]} if turned else row
+
+    changed = compare_runs(read_run(replace(SMALL, edit=edit).write(tmp_path / "changed")), runs[1])
+    seen = changed.contrasts["oprm", "macro", "all"].difference.detectable
+    assert _summary(changed).endswith(
+        f" A difference of {100 * seen:.1f} points or more would reliably show."
+    )
+
+
 def other_question(folder: Path) -> None:
     path = folder / "examples" / "recall.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -94,8 +110,8 @@ def other_question(folder: Path) -> None:
 
 
 def other_metric(folder: Path) -> None:
-    path = folder / "run.json"
-    path.write_text(path.read_text().replace("value@1", "value@2"))
+    for path in (folder / "run.json", *folder.glob("records/*/*/*.jsonl")):
+        path.write_text(path.read_text().replace("value@1", "value@2"))
 
 
 def other_tasks(folder: Path) -> None:

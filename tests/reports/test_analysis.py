@@ -187,13 +187,77 @@ def contest(best: float, second: float, samples: int) -> FakeRun:
 @pytest.mark.parametrize(("second", "expected"), [(0.4, {"oprm"}), (0.78, {"oprm", "rag:retriever=bm25"})])
 def test_leaders_are_the_best_method_and_those_whose_interval_to_it_includes_zero(tmp_path, second, expected):
     run = read_run(contest(0.8, second, 100).write(tmp_path))
-    assert set(analyse(run).leaders["recall"]) == expected
+    assert set(analyse(run).rankings["recall"].leaders) == expected
 
 
 def test_fewer_than_twenty_clusters_make_no_leader(tmp_path):
-    assert analyse(read_run(contest(0.8, 0.4, 19).write(tmp_path))).leaders["recall"] == ()
+    assert analyse(read_run(contest(0.8, 0.4, 19).write(tmp_path))).rankings["recall"].leaders == ()
     more = contest(0.8, 0.4, 20).write(tmp_path / "more")
-    assert analyse(read_run(more)).leaders["recall"] == ("oprm",)
+    assert analyse(read_run(more)).rankings["recall"].leaders == ("oprm",)
+
+
+def test_methods_are_ranked_on_the_examples_that_all_of_them_have_answered(tmp_path):
+    def edit(row: Row) -> Row | None:
+        number = int(row["example"][-2:])
+        if row["method"] == "oprm":
+            return row | {"score": float(number < 27)} if number < 30 else None
+        return row | {"score": float(number < 60)}
+
+    fake = replace(SMALL, methods=SMALL.methods[:2], tasks=(facts_task("recall", (10,), 100),), edit=edit)
+    analysis = analyse(read_run(fake.write(tmp_path)))
+    means = {label: analysis.results[label, "recall", ALL].mean for label in ("full", "oprm")}
+    assert means == pytest.approx({"full": 0.6, "oprm": 0.9})
+    ranking = analysis.rankings["recall"]
+    assert {label: one.n for label, one in ranking.means.items()} == {"full": 30, "oprm": 30}
+    assert {label: one.mean for label, one in ranking.means.items()} == pytest.approx(
+        {"full": 1.0, "oprm": 0.9}
+    )
+    assert (ranking.best, ranking.leaders, ranking.alike) == ("full", ("full", "oprm"), False)
+    assert ranking.gaps["oprm"] == analysis.contrasts["oprm", "recall", ALL].difference.estimate
+
+
+@pytest.mark.parametrize(("shared", "named"), [(0, False), (19, False), (20, True)])
+def test_methods_with_too_few_examples_in_common_are_not_ranked(tmp_path, shared, named):
+    def edit(row: Row) -> Row | None:
+        number = int(row["example"][-3:])
+        return row if (number < 50 + shared if row["method"] == "oprm" else number >= 50) else None
+
+    fake = replace(SMALL, methods=SMALL.methods[:2], tasks=(facts_task("recall", (10,), 100),), edit=edit)
+    ranking = analyse(read_run(fake.write(tmp_path))).rankings["recall"]
+    assert bool(ranking.leaders) is named
+    assert not ranking.alike
+
+
+def test_methods_that_have_answered_the_same_are_ranked_by_their_means(small):
+    _, analysis = small
+    for task in ("recall", "needle", MACRO):
+        ranking = analysis.rankings[task]
+        assert ranking.alike
+        assert ranking.means == {label: analysis.results[label, task, ALL] for label in ranking.means}
+        assert set(ranking.means) == {"full", "oprm", "rag:retriever=bm25"}
+
+
+def test_a_method_that_only_ties_with_the_baseline_is_not_named_before_it(tmp_path):
+    fake = contest(0.8, 0.8, 30)
+    fake = replace(fake, methods=fake.methods[::-1], edit=lambda row: row | {"score": 1.0})
+    ranking = analyse(read_run(fake.write(tmp_path))).rankings["recall"]
+    assert ranking.leaders == ("full", "rag:retriever=bm25", "oprm")
+
+
+def test_without_an_interval_nothing_is_told_apart_and_nothing_is_significant(tmp_path):
+    skills = {"full": 0.5, "oprm": 0.95, "rag:retriever=bm25": 0.85, "closed_book": 0.0}
+    one_document = FakeTask("notes", (("x", {}),), 5, per_document=5)
+    tasks = (facts_task("recall", (10,), 60), one_document)
+    analysis = analyse(
+        read_run(replace(SMALL, tasks=tasks, skill=lambda method, *_: skills[method]).write(tmp_path))
+    )
+    contrast = analysis.contrasts["oprm", MACRO, ALL]
+    assert contrast.p_adjusted < 0.001
+    assert not contrast.few
+    assert not contrast.significant
+    assert set(analysis.rankings[MACRO].leaders) == {"full", "oprm", "rag:retriever=bm25"}
+    assert analysis.contrasts["oprm", "recall", ALL].significant
+    assert "full" not in analysis.rankings["recall"].leaders
 
 
 def test_a_run_without_its_baseline_has_means_and_no_differences(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,6 +162,14 @@ def plan_without_tasks(folder: Path) -> None:
     (folder / "run.json").write_text(json.dumps(info))
 
 
+def plan_with(**changed: object) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        info = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(info | changed))
+
+    return spoil
+
+
 def bad_line(folder: Path) -> None:
     path = oprm_file(folder)
     path.write_text("not JSON\n" + path.read_text())
@@ -188,6 +197,10 @@ def bad_evidence(folder: Path) -> None:
         (plan_that_is_no_json, "run.json is not JSON"),
         (plan_that_is_a_list, "expected an object, found a list"),
         (plan_without_tasks, "run.json is malformed: 'tasks' is missing"),
+        (plan_with(versions=["x"]), r'run.json is malformed: versions is \["x"\], expected an object'),
+        (plan_with(sessions=["x"]), "run.json is malformed: sessions is .*, expected an object"),
+        (plan_with(sessions={"a": "x"}), r'malformed: sessions\.a is "x", expected an object'),
+        (plan_with(sessions={"a": {"versions": 1}}), r"malformed: sessions\.a\.versions is 1, expected an"),
         (no_records, "has no records yet"),
         (bad_line, "recall.serial.jsonl:1 is not a JSON object"),
         (bad_score, "score 97.0 is not 0-1"),

@@ -50,6 +50,23 @@ def test_the_row_over_all_tasks_pools_their_answers(small):
     assert rows["full", "all"].ratio.mean == 1.0
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("timeout: no answer within 60 s (10 MiB)", "timeout: no answer within 60 s (10 MiB)"),
+        ("example {}: 160 s, 0.1 MiB", "example ID: 160 s, 0.1 MiB"),
+    ],
+)
+def test_an_error_is_one_line_whatever_the_ids_of_its_examples(tmp_path, error, expected):
+    def edit(row: Row) -> Row:
+        name = str(int(row["example"][-2:]))
+        return row | {"example": name, "error": error.format(name), "score": 0.0}
+
+    run = read_run(replace(ONE_TASK, edit=edit).write(tmp_path))
+    errors = failure_table(run, analyse(run)).notes[-1]
+    assert errors == f"- 120 × `{expected}`"
+
+
 def test_failed_and_undefined_answers_do_not_look_cheap(tmp_path):
     def edit(row: Row) -> Row:
         if row["method"] != "oprm" or row["example"][-1] != "3":

@@ -11,7 +11,7 @@ from fake_run import SMALL, Row
 
 from reports.__main__ import main
 from reports.collect import ReportError, read_run
-from reports.examples import examples, find_examples, picked_text
+from reports.examples import example_text, examples, find_examples, picked_text
 
 GOLD = "The office of Alden is in Paris."
 
@@ -72,6 +72,24 @@ def test_an_example_holds_the_answers_in_the_order_of_the_methods_and_their_spre
     first = next(iter(examples(run, "recall")))
     assert [said.method for said in first.said] == [method.label for method in run.methods]
     assert first.spread == 1.0
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "score"),
+    [("undefined: x", "zero", None), ("RuntimeError: x", "zero", 0.0), ("RuntimeError: x", "exclude", None)],
+)
+def test_an_answer_that_counts_in_no_mean_has_no_score_and_no_part_in_the_spread(
+    tmp_path, error, failures, score
+):
+    def edit(row: Row) -> Row:
+        return row | ({"error": error, "score": 0.0} if row["method"] == "oprm" else {"score": 1.0})
+
+    run = read_run(replace(SMALL, edit=edit).write(tmp_path), failures)
+    first = next(iter(examples(run, "recall")))
+    assert {said.method: said.score for said in first.said}["oprm"] == score
+    assert first.spread == (0.0 if score is None else 1.0)
+    shown = "no score" if score is None else "0.0 points"
+    assert f"oprm: {shown}\n  error     {error}\n" in example_text(run, first)
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,12 @@ def shown(name: str, *scores: float) -> Shown:
     return Shown("t", name, "b", "", (), (), said)
 
 
+def test_a_bucket_with_half_a_surrogate_pair_in_its_name_does_not_stop_the_report(tmp_path):
+    tasks = (FakeTask("quiz", (("a\ud800", {}), ("b", {})), 3),)
+    write_report(replace(SMALL, tasks=tasks, skill=lambda *_: 2.0).write(tmp_path))
+    assert "task=quiz&amp;bucket=a%3F" in (tmp_path / "report.html").read_text()
+
+
 def test_a_page_holds_first_the_questions_on_which_the_methods_differ():
     found = [shown("a", 1, 1), shown("b", 1, 0), shown("c", 0.5, 0.4), shown("d", 0, 0)]
     assert [one.example for one in html_page.most_telling(found, 2)] == ["b", "c"]
@@ -179,25 +185,61 @@ def test_a_browser_shows_the_questions_behind_a_number_those_first_on_which_two_
     assert "30" in tree.split("20 more of ")[1][:3]
 
 
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_a_browser_takes_an_answer_that_counts_in_no_mean_for_no_difference(tmp_path):
+    def undefined(row: Row) -> Row:
+        gone = row["method"] == "oprm" and int(row["example"][-2:]) < 20
+        return row | ({"error": "undefined: not in the import", "score": 0.0} if gone else {"score": 1.0})
+
+    fake = replace(SMALL, methods=SMALL.methods[:2], tasks=SMALL.tasks[:1], edit=undefined)
+    html = write_report(fake.write(tmp_path)).with_name("report.html")
+    assert {example["said"][1][0] for example in data_of(html)["tasks"][0]["examples"]} == {None, 1}
+    tree = browse(html, "#" + urlencode({"method": "oprm", "task": "recall", "bucket": "10"}))
+    assert "30 questions; on 0 the two methods score differently" in tree
+    assert 'class="differs"' not in tree
+    assert tree.count('<td>–</td><td><span class="quiet">undefined: not in the import</span></td>') == 10
+
+
 SORT = """<script>
-const header = document.querySelectorAll("#s0 th")[1];
-const column = () => Array.from(document.querySelectorAll("#s0 tbody tr"), (row) => row.cells[1].textContent);
+const header = Array.from(document.querySelectorAll("th")).find((one) => one.textContent.startsWith("HEADING"));
+const rows = header.closest("table").tBodies[0].rows;
+const column = () => Array.from(rows, (row) => row.cells[header.cellIndex].textContent);
 header.querySelector("button").click(); const falling = column();
 header.querySelector("button").click(); const rising = column();
 document.body.dataset.found = JSON.stringify([falling, rising, header.getAttribute("aria-sort")]);
 </script>"""
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
-def test_a_browser_sorts_a_table_by_its_numbers(page, tmp_path):
+def sorted_by(heading: str, page: Path, folder: Path) -> tuple[list[str], list[str], str]:
+    """A column after one click on its heading and after two, and the state that the heading then tells."""
     # The page's own policy would not let the test's script run.
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8"))
-    (tmp_path / "p.html").write_text(text.replace("</body>", f"{SORT}</body>"), encoding="utf-8")
-    tree = browse(tmp_path / "p.html")
-    found = re.search(r'data-found="([^"]*)"', tree)
+    script = SORT.replace("HEADING", heading)
+    (folder / "p.html").write_text(text.replace("</body>", f"{script}</body>"), encoding="utf-8")
+    found = re.search(r'data-found="([^"]*)"', browse(folder / "p.html"))
     assert found
-    falling, rising, state = json.loads(found[1].replace("&quot;", '"'))
+    return json.loads(found[1].replace("&quot;", '"'))
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_a_browser_sorts_a_table_by_its_numbers(page, tmp_path):
+    falling, rising, state = sorted_by("recall", page, tmp_path)
     numbers = [float(text.split()[0].replace("\u2212", "-")) for text in falling]
     assert numbers == sorted(numbers, reverse=True)
     assert falling == rising[::-1]
     assert state == "ascending"
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_a_browser_sorts_memory_by_its_size_and_not_by_its_unit(tmp_path):
+    sizes = {"full": 512 << 20, "oprm": 1200 << 20, "rag:retriever=bm25": 90 << 20, "closed_book": 3 << 30}
+
+    def using(row: Row) -> Row:
+        return row | {"cost": row["cost"] | {"peak_bytes": sizes[row["method"]]}}
+
+    html = write_report(replace(SMALL, tasks=SMALL.tasks[:1], edit=using).write(tmp_path)).with_name(
+        "report.html"
+    )
+    falling, rising, _ = sorted_by("peak memory", html, tmp_path)
+    assert falling == ["3.0 GiB", "1.2 GiB", "512 MiB", "90 MiB"]
+    assert rising == falling[::-1]

@@ -72,6 +72,10 @@ def test_sizes_that_make_no_sense_are_refused_in_one_line(capsys, arguments, mes
         ("rag", {"k": "3"}, 750 + 500 + 2 * 30, 2),
         ("oprm", {}, 1500 + 6 * 30, 4),
         ("oprm", {"chunk_size": "500"}, 1500 + 3 * 30, 3),
+        ("oprm", {"candidates": "bm25", "m": "3"}, 750 + 500 + 5 * 30, 4),  # of four chunks, of two
+        ("oprm", {"candidates": "none", "m": "3"}, 1500 + 6 * 30, 4),
+        ("oprm", {"top": "3"}, 1500 + 6 * 30 + 750 + 500 + 2 * 30, 6),
+        ("oprm", {"candidates": "bm25", "m": "1", "top": "3"}, 2 * 250 + 2 * 30, 2),
     ],
 )
 def test_the_planned_cost_counts_what_is_read(method, settings, tokens, calls):

@@ -224,6 +224,13 @@ def test_ranges_of_lengths_are_a_line_by_length(tmp_path):
     assert "length.png" in {picture.name for picture in draw(run)}
 
 
+def test_numbers_that_may_be_anything_are_no_lengths(tmp_path):
+    for place, buckets in enumerate([("1", "2", "3"), ("1", "2", "3+"), ("1-hop", "2-hop")]):
+        task = replace(SMALL.tasks[0], name="quiz", cells=tuple((bucket, {}) for bucket in buckets))
+        run = read_run(replace(SMALL, tasks=(task,), skill=lambda *_: 0.5).write(tmp_path / str(place)))
+        assert lines.draw_lengths(run, analyse(run)) is None
+
+
 def test_a_band_stands_only_where_there_are_twenty_clusters(tmp_path, monkeypatch):
     from matplotlib.axes import Axes
 

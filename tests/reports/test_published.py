@@ -23,7 +23,7 @@ from reports.published_numbers import (
     NUMBERS,
     RWKV,
 )
-from reports.tables import Table, markdown
+from reports.tables import Cell, Table, markdown
 
 METHODS = (("full", False), ("oprm", False), ("truncate:keep=ends", False), ("longmamba", False))
 BUCKETS = (("0-4k", {}), ("4-8k", {}), ("8k+", {}))
@@ -110,6 +110,20 @@ def test_ours_stands_beside_the_same_task_and_method_of_the_same_reader(tmp_path
     assert rows["musique", "truncate"][1] == "–"
 
 
+def test_a_variant_of_ours_beside_a_published_method_is_named(tmp_path):
+    def marks(tables: list[Table], title: str, place: int, method: int) -> set[tuple[str, str]]:
+        """The names of methods in one column with what stands after the cell in another."""
+        rows = [row for row in titled(tables, title).rows if isinstance(row[place], Cell)]
+        return {(row[method].text, row[place].after) for row in rows}
+
+    methods = (("full", False), ("oprm:idk_filter=false", False))
+    fake = replace(longbench(FALCON, "hotpotqa_e", benchmark="longbench_e"), methods=methods)
+    _, tables = made(replace(fake, edit=lambda row: row | {"length": 2048}), tmp_path)
+    expected = {("full", ""), ("oprm", "(oprm:idk_filter=false)")}
+    assert marks(tables, "Published for `tiiuae", 4, 2) == expected
+    assert marks(tables, "efficiency", 2, 1) == expected
+
+
 def test_a_mean_of_ours_needs_every_task_of_the_benchmark(tmp_path):
     tasks = WHOLE["longbench"]
     run, tables = made(longbench(RWKV, *tasks), tmp_path / "all")
@@ -169,7 +183,7 @@ def test_truncated_readers_stand_by_category_beside_our_own_truncation(tmp_path)
     rows = texts(titled(tables, "truncated contexts"))
     assert rows[0][:3] == ["published", "RecurrentGemma-9B-it", "cut to 7,500 tokens"]
     assert rows[0][-1] == "60.63"
-    ours = next(row for row in rows if row[:3] == ["ours", "tiny", "truncate"])
+    ours = next(row for row in rows if row[:3] == ["ours", "tiny", "truncate:keep=ends"])
     mean = np.mean([run.columns["truncate:keep=ends", task].scores.mean() for task in tasks])
     assert ours[3:8] == ["–"] * 5
     assert ours[8].startswith(f"{100 * mean:.1f}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fake_run import SMALL
+from fake_run import SMALL, FakeTask, facts_task
 
 from reports.analysis import analyse
 from reports.collect import read_run
-from reports.score_tables import absent_table, main_table, method_cell
+from reports.score_tables import ONE_CLUSTER, UNLIKE, absent_table, main_table, method_cell, paired_tables
 
 
 def test_an_imported_method_is_marked_in_its_cell(tmp_path):
@@ -36,3 +36,28 @@ def test_rows_that_could_not_be_used_stand_under_the_table_of_their_task(tmp_pat
         "`recall:7: it has no context`"
     )
     assert absent.notes[-1].startswith("- `recall_absent`: 1 row of the data could not be used")
+
+
+def test_a_table_says_where_bold_goes_by_other_examples_than_the_means(tmp_path):
+    for name, most in (("alike", 100), ("unlike", 25)):
+        fake = replace(
+            SMALL,
+            edit=lambda row, most=most: (
+                row if row["method"] != "oprm" or int(row["example"][-2:]) < most else None
+            ),
+        )
+        run = read_run(fake.write(tmp_path / name))
+        tables = [main_table(run, analyse(run)), absent_table(run, analyse(run))]
+        assert [bool(table and UNLIKE in table.notes[0]) for table in tables] == [name == "unlike", False]
+
+
+def test_a_mean_without_an_interval_is_no_number_beside_a_dash(tmp_path):
+    tasks = (facts_task("recall", (10,), 60), FakeTask("notes", (("x", {}),), 5, per_document=5))
+    run = read_run(replace(SMALL, tasks=tasks, skill=lambda *_: 0.7).write(tmp_path))
+    main = main_table(run, analyse(run))
+    assert main
+    macro = [row[-1] for row in main.rows]
+    assert all(cell.text.endswith(" (no interval)") and not cell.after for cell in macro)
+    assert "±" not in "".join(cell.text for cell in macro)
+    assert ONE_CLUSTER in main.notes[0]
+    assert ONE_CLUSTER in paired_tables(run, analyse(run))[0].notes[0]

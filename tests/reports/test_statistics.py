@@ -117,6 +117,15 @@ def test_one_cluster_has_no_interval_and_constant_columns_no_effect():
     assert math.isnan(difference([0.7] * 3, [0.1] * 3, [1, 2, 3]).effect)
 
 
+def test_clusters_that_all_differ_by_the_same_amount_show_nothing_of_what_could_be_detected():
+    cancelled = difference([1.0, 0.0] * 30, [0.0, 1.0] * 30, np.arange(60) // 2)
+    assert (cancelled.wins, cancelled.losses, cancelled.estimate.se) == (30, 30, 0.0)
+    assert math.isnan(cancelled.detectable)
+    by_task = difference([0.9] * 3 + [0.6] * 3, [0.5] * 6, np.arange(6), ["a"] * 3 + ["b"] * 3)
+    assert by_task.effect > 0
+    assert math.isnan(by_task.detectable)
+
+
 @pytest.mark.parametrize("right", [0, 1])
 def test_a_column_all_right_or_all_wrong_has_wilsons_interval_over_its_clusters(right):
     found = mean_interval([float(right)] * 30, np.arange(30) // 2)

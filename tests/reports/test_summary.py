@@ -1,0 +1,115 @@
+"""The paragraph that opens a report, where sets of examples differ, scores tie, or an interval does not exist."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from fake_run import FakeRun, FakeTask, Row, facts_task
+
+from reports.analysis import analyse
+from reports.collect import read_run
+from reports.summary import summary
+
+PAIR = (("full", False), ("imp", False))
+THREE = (*PAIR, ("rag", False))
+
+
+def paragraph(fake: FakeRun, folder) -> str:
+    run = read_run(fake.write(folder))
+    return summary(run, analyse(run), {})
+
+
+def scored(methods=PAIR, **right: range | None) -> FakeRun:
+    """A hundred questions; each method has answered those of `asked` and is right on those of its range."""
+    asked = {name.removesuffix("_asked"): kept for name, kept in right.items() if name.endswith("_asked")}
+
+    def edit(row: Row) -> Row | None:
+        number = int(row["example"][-3:])
+        if number not in asked.get(row["method"], range(100)):
+            return None
+        return row | {"score": float(number in right[row["method"]])}
+
+    return FakeRun(methods, (facts_task("recall", (10,), 100),), lambda *_: 0.5, edit=edit)
+
+
+def test_the_best_method_is_the_best_on_the_questions_that_all_have_answered(tmp_path):
+    text = paragraph(scored(full=range(60), imp=range(27), imp_asked=range(30)), tmp_path)
+    assert "On the 30 questions of `recall` that all have answered, `full` answers best" in text
+    assert "of the 2 methods compared: 100.0 of 100 points" in text
+    assert "`imp` comes closest, −10.0 points from it (−21.4 to 1.4, adjusted p = 0.2500)." in text
+
+
+def test_a_baseline_that_is_better_on_other_questions_does_not_hide_the_method_that_beats_it(tmp_path):
+    text = paragraph(scored(full=range(60), imp=range(60, 70), imp_asked=range(60, 100)), tmp_path)
+    assert "On the 40 questions of `recall` that all have answered, `imp` answers best" in text
+    assert "25.0 points above the baseline `full` (95 % interval" in text
+    assert "No method beats" not in text
+
+
+def test_a_difference_on_more_questions_than_the_ranking_says_on_which(tmp_path):
+    fake = scored(
+        THREE, full=range(40), imp=range(35), rag=range(50, 70), imp_asked=range(60), rag_asked=range(30, 100)
+    )
+    text = paragraph(fake, tmp_path)
+    assert "On the 30 questions of `recall` that all have answered, `full` answers best of the 3" in text
+    assert re.search(r"`rag` is 14\.3 points above it on the 70 questions that both have answered \(", text)
+    assert "No method beats" not in text
+    worse = scored(
+        THREE, full=range(40), imp=range(35), rag=range(5), imp_asked=range(60), rag_asked=range(30)
+    )
+    assert (
+        "`imp` comes closest, −8.3 points from it on the 60 questions that both have answered ("
+        in paragraph(worse, tmp_path / "worse")
+    )
+
+
+def test_too_few_questions_in_common_name_no_best_method(tmp_path):
+    text = paragraph(
+        scored(full=range(60), imp=range(90), full_asked=range(60), imp_asked=range(50, 100)), tmp_path
+    )
+    assert text.endswith(
+        "The methods have too few questions in common to name a best one: all of them need answers to the same "
+        "questions, from 20 clusters or more."
+    )
+
+
+def test_the_same_questions_need_no_words(tmp_path):
+    text = paragraph(scored(full=range(60), imp=range(70)), tmp_path)
+    assert "On 100 questions of `recall`, `imp` answers best of the 2 methods compared" in text
+    assert "10.0 points above the baseline `full` (95 % interval of the difference: " in text
+    assert "have answered" not in text
+
+
+@pytest.mark.parametrize("methods", [PAIR, PAIR[::-1]])
+def test_a_tie_with_the_baseline_is_called_the_same_score(tmp_path, methods):
+    text = paragraph(scored(methods, full=range(100), imp=range(100)), tmp_path)
+    assert "`full` answers best" in text
+    assert "No method beats `full`; `imp` comes closest, with the same score (0.0 to 0.0" in text
+    assert "–" not in text
+
+
+def test_a_difference_of_unknown_spread_says_nothing_of_what_would_show(tmp_path):
+    def edit(row: Row) -> Row:
+        # In every document the rival wins one of two questions and loses a tenth of the other.
+        even = int(row["example"][-3:]) % 2 == 0
+        return row | {"score": {"full": 0.5, "imp": 0.7 if even else 0.4}[row["method"]]}
+
+    task = replace(facts_task("recall", (10,), 60), per_document=2)
+    fake = FakeRun(PAIR, (task,), lambda *_: 0.5, edit=edit)
+    run = read_run(fake.write(tmp_path))
+    analysis = analyse(run)
+    place = ("imp", "macro", "all")
+    chance = replace(analysis, contrasts={place: replace(analysis.contrasts[place], p_adjusted=0.2)})
+    assert "That difference may be chance (p = 0.2000, one method tested)." in summary(run, chance, {})
+
+
+def test_a_mean_without_an_interval_says_so_and_claims_nothing(tmp_path):
+    tasks = (facts_task("recall", (10,), 60), FakeTask("notes", (("x", {}),), 5, per_document=5))
+    skills = {"full": 0.4, "imp": 0.9, "rag": 0.8}
+    text = paragraph(FakeRun(THREE, tasks, lambda method, *_: skills[method]), tmp_path)
+    assert "points on average over the tasks (no interval), " in text
+    assert "points above the baseline `full` (no interval). No difference is claimed (p = 0.000" in text
+    assert "`rag` cannot be told from `imp`: the difference has no interval." in text
+    assert "–" not in text
