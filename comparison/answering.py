@@ -96,7 +96,7 @@ class Bench:
                     answer = conclude(self.engine, task.second, answer, example)
             except Undefined as reason:
                 error = f"{UNDEFINED}{reason}"
-            except Exception as problem:
+            except (Exception, SystemExit) as problem:  # a library's command line may call exit
                 error = explain(problem)
         return Given(answer, error, cost.to_json(), cold)
 

@@ -63,6 +63,7 @@ def task_entry(planned: PlannedTask) -> dict[str, Any]:
         "confirmatory": planned.confirmatory,
         "max_new_tokens": planned.task.max_new_tokens,
         "wording": canonical_digest(wording(planned))[:16],
+        "imports": {label: found.version for label, found in planned.predictions.items()},
         "left_out": {"rows": len(planned.left_out), "first": list(planned.left_out[:NAMED])},
     }
 
@@ -103,11 +104,10 @@ def describe_run(
     """What `run.json` holds: the settings that must not change, then what was planned, then provenance."""
     known = known_settings(plan, tasks)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    session = provenance.session(facts.settings["kernel"], facts.place)
+    session = {"command": command, **provenance.session(facts.settings["kernel"], facts.place)}
     name = canonical_digest(session)[:8]
     return {
         **known,
-        "command": command,
         "created": created,
         "settings": known["settings"] | dict(facts.settings),
         "methods": [_method_entry(contender) for contender in contenders],
@@ -150,12 +150,17 @@ def check_folder(run_dir: Path, known: Mapping[str, Any]) -> None:
         _extended(run_dir, old, {"created": "", **known})
 
 
-def _read_run(run_dir: Path) -> Any:
+def _read_run(run_dir: Path) -> dict[str, Any] | None:
     path = run_dir / "run.json"
+    if not path.exists():
+        return None
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    except json.JSONDecodeError as problem:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
         raise FolderError(f"{path} is malformed ({problem!r}): choose another --out") from problem
+    if not isinstance(run, dict):
+        raise FolderError(f"{path} is malformed (no JSON object): choose another --out")
+    return run
 
 
 def _extended(run_dir: Path, old: Any, new: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,10 +182,11 @@ def extend(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
             continue  # a local folder is what is in it, wherever it lies
         _require(field, old["settings"].get(field), value)
     _refuse_smaller_limit(old["limit"], new["limit"])
+    sessions = old.get("sessions", {})  # kept as they were, in order
     return {
         **new,
         "created": old["created"],
-        "sessions": {**new.get("sessions", {}), **old.get("sessions", {})},
+        "sessions": {**sessions, **new.get("sessions", {}), **sessions},
         "methods": _extend_methods(old["methods"], new["methods"]),
         "benchmarks": _extend_benchmarks(old["benchmarks"], new["benchmarks"]),
     }
@@ -211,14 +217,14 @@ def _extend_benchmarks(old: Sequence[dict], new: Sequence[dict]) -> list[dict]:
     benchmarks = {benchmark["label"]: benchmark for benchmark in old}
     known = {task["name"]: (task, benchmark) for benchmark in old for task in benchmark["tasks"]}
     for benchmark in new:
+        tasks = []
         for task in benchmark["tasks"]:
-            if task["name"] not in known:
-                continue
-            before, source = known[task["name"]]
+            before, source = known.get(task["name"], (task, benchmark))
             _require(f"the benchmark of task {task['name']}", source["spec"], benchmark["spec"])
             _require(f"data revision of task {task['name']}", before["revision"], task["revision"])
             _require(f"wording of task {task['name']}", before["wording"], task["wording"])
-        benchmarks[benchmark["label"]] = benchmark
+            tasks.append({**task, "imports": {**before.get("imports", {}), **task.get("imports", {})}})
+        benchmarks[benchmark["label"]] = {**benchmark, "tasks": tasks}
     return list(benchmarks.values())
 
 

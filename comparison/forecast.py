@@ -46,7 +46,7 @@ def _reads(
     plan: Plan, tasks: Sequence[PlannedTask], counted: Sequence[tuple[list[int], int]], method: Resolved
 ) -> str:
     """One method's cost over all tasks in words, each task's sample scaled to its examples."""
-    given = {name: text for name, text in method.settings.items() if text.isdigit()}
+    given = {name: text for name, text in method.settings.items() if text != "none"}
     settings = {"overlap": str(plan.reader.overlap)} | given
     tokens, calls = 0.0, 0.0
     for planned, (lengths, wording) in zip(tasks, counted, strict=True):

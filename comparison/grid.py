@@ -22,6 +22,7 @@ from comparison.imports import Predictions, pair
 from comparison.plan import Plan, PlanError, Resolved
 from comparison.records import printable
 from models.specs import ReaderError, ReaderSpec
+from reports.collect import ALL, MACRO
 
 CHARACTERS_A_TOKEN = 4
 SHOWN = 3  # lines on rows that were left out, a task
@@ -142,8 +143,7 @@ def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:
     task = task_set.task
     if benchmark.label != benchmark.spec:
         task = replace(task, name=f"{benchmark.label}-{task.name}")
-    if not task.name.isprintable():
-        raise PlanError(f"task {task.name!r} holds a character that cannot be printed: expected plain text")
+    _check_names(task, task_set.outlines)
     metrics.version(task.metric)  # an unknown metric is an error here and not after the first answer
     outlines = task_set.outlines
     _check_ids(task, outlines, task_set.left_out)
@@ -168,6 +168,21 @@ def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:
         left_out=task_set.left_out,
         predictions={label: pair(label, folder, task, outlines) for label, folder in plan.imports.items()},
     )
+
+
+def _check_names(task: Task, outlines: Sequence[Outline]) -> None:
+    """Raises `PlanError` for a name that cannot be shown, or that a report has for a sum over others."""
+    if not task.name.isprintable():
+        raise PlanError(f"task {task.name!r} holds a character that cannot be printed: expected plain text")
+    if task.name == MACRO:
+        raise PlanError(
+            f"a task is called {MACRO!r}, as reports call the mean over tasks: name its benchmark (LABEL=SPEC)"
+        )
+    if any(outline.bucket == ALL for outline in outlines):
+        raise PlanError(
+            f"task {task.name} has a bucket called {ALL!r}, as reports call all buckets of a task together: "
+            "give the bucket another name"
+        )
 
 
 def _check_ids(task: Task, outlines: Sequence[Outline], left_out: Sequence[str]) -> None:

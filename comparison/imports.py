@@ -13,11 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from benchmarks.base import Outline, Task
 from benchmarks.sources import distinct, local_file, parse_row, texts
+from comparison.records import canonical_digest
 from methods.base import Answer, Undefined
 
 
@@ -34,6 +36,11 @@ class Predictions:
     reasons: Mapping[str, str] = field(default_factory=dict)
     how: str = "no file for this task"
     unread: Sequence[str] = ()
+
+    @cached_property
+    def version(self) -> str:
+        """Another one where any prediction is another, as that of a method is where its code is."""
+        return f"imported-{canonical_digest(self.texts)[:16]}"
 
     def answer(self, example: str) -> Answer:
         """The imported prediction. `Undefined` where there is none."""

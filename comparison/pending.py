@@ -38,6 +38,10 @@ class Contender:
     def imported(self) -> bool:
         return self.number < 0
 
+    def version(self, planned: PlannedTask) -> str:
+        """What the answers to a task depend on beside its examples: the method's code, or the predictions."""
+        return planned.predictions[self.label].version if self.imported else self.traits.version
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -96,7 +100,7 @@ def record_key(settings: dict[str, Any], contender: Contender, planned: PlannedT
     method = {
         "name": contender.resolved.name,
         "options": dict(contender.resolved.settings),
-        "version": contender.traits.version,
+        "version": contender.version(planned),
     }
     task = {"name": planned.task.name, "revision": planned.task.revision, "wording": wording(planned)}
     seen: dict[str, Any] = {"id": example.id, "input": digest(example.context, example.question)}
@@ -104,9 +108,6 @@ def record_key(settings: dict[str, Any], contender: Contender, planned: PlannedT
         seen |= {"answers": list(example.answers), "evidence": [list(span) for span in example.evidence]}
     if example.slots:
         seen["slots"] = dict(example.slots)
-    if contender.imported:
-        found = planned.predictions[contender.label]
-        seen["prediction"] = found.texts.get(example.id)
     return records.key(
         {"reader": reader, "method": method, "task": task, "example": seen, "decoding": "greedy"}
     )
@@ -151,5 +152,6 @@ def count_missing(
     missing = 0
     for one in contenders:
         found = records.read_group(run_dir, run["settings"]["model"], one.label, planned.task.name)
-        missing += len(ids - {record.example for record in found if record.version == one.traits.version})
+        version = one.version(planned)
+        missing += len(ids - {record.example for record in found if record.version == version})
     return missing

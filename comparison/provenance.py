@@ -161,8 +161,11 @@ def _hash_files(files: tuple[Path, ...], extra: str) -> str:
 
 
 def folder_revision(folder: Path) -> str:
-    """A local model's revision: sixteen hex digits over its weights, configuration and tokenizer files."""
-    suffixes = {".json", ".safetensors", ".bin", ".model", ".txt"}
+    """A local model's revision: sixteen hex digits over its weights, configuration, tokenizer and chat template
+    files, and over its code where a configuration names any (``auto_map``)."""
+    suffixes = {".json", ".safetensors", ".bin", ".model", ".txt", ".tiktoken", ".jinja"}
+    if any(b'"auto_map"' in path.read_bytes() for path in folder.glob("*config.json")):
+        suffixes.add(".py")
     files = sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file())
     total = hashlib.sha256()
     for path in files:

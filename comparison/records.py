@@ -13,7 +13,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -22,6 +22,20 @@ from typing import Any, Self
 SCHEMA = 1
 KEY_VERSION = 1
 UNDEFINED = "undefined: "
+Kinds = Sequence[tuple[Any, str, str]]
+"""Types of JSON values in Python, in words, and the names of the fields that are of that type."""
+KINDS: Kinds = (
+    (str, "text", "key model method task example cluster bucket prediction metric version session"),
+    (str | None, "text or null", "error commit"),
+    (bool, "true or false", "control empty truncated cold"),
+    (int | float | None, "a number", "length"),
+    (dict, "an object", "tags cost details"),
+    (list, "a list", "answers"),
+)
+COST_KINDS: Kinds = (
+    (dict, "an object", "seconds"),
+    (int | float | None, "a number", "prompt_tokens new_tokens calls encoder_tokens peak_bytes halvings"),
+)
 
 
 class RecordError(ValueError):
@@ -83,11 +97,22 @@ class Record:
                 f"record schema {row.get('schema')!r}, expected {SCHEMA}: another version wrote it"
             )
         try:
+            check_kinds(row, KINDS)
+            check_kinds(row["cost"], COST_KINDS, "cost.")
             spans = row["spans"]
             pairs = None if spans is None else tuple((int(start), int(end)) for start, end in spans)
             return cls(**{**row, "answers": tuple(row["answers"]), "spans": pairs})
         except (TypeError, ValueError, KeyError) as problem:
             raise RecordError(f"not a record: {problem}") from problem
+
+
+def check_kinds(row: Mapping[str, Any], kinds: Kinds, within: str = "") -> None:
+    """Raises `RecordError` for the first field of a row read from JSON that is of another type; `within` goes
+    before its name."""
+    for kind, words, names in kinds:
+        for name in names.split():
+            if name in row and not isinstance(row[name], kind):
+                raise RecordError(f"{within}{name} is {json.dumps(row[name])[:60]}, expected {words}")
 
 
 def key(parts: Mapping[str, Any]) -> str:
@@ -291,20 +316,45 @@ def read_file(path: Path) -> list[Record]:
 
 def read_group(run_dir: Path, model: str, method: str, task: str) -> list[Record]:
     """Every record of one method and task, by any writer."""
-    paths = sorted(group_folder(run_dir, model, method).glob(f"{task_file(task)}.*.jsonl"))
-    return [record for path in paths for record in read_file(path)]
+    return _read_task(group_folder(run_dir, model, method).glob(f"{task_file(task)}.*.jsonl"), task)
 
 
-def current(records: Iterable[Record], versions: Mapping[str, str] | None = None) -> list[Record]:
-    """One record an example: the last of its key, an answer rather than an error.
+def read_task(run_dir: Path, model: str, task: str) -> list[Record]:
+    """Every record of one task, by any method and writer."""
+    return _read_task((run_dir / "records" / slug(model)).glob(f"*/{task_file(task)}.*.jsonl"), task)
 
-    `versions` maps method labels to the version in ``run.json``: records that older code of a method gave are
-    left out, so that a half-finished second run never mixes two versions in one mean.
-    """
+
+def _read_task(paths: Iterable[Path], task: str) -> list[Record]:
+    # the file of a task whose name goes on after a dot is found too
+    return [record for path in sorted(paths) for record in read_file(path) if record.task == task]
+
+
+class Named:
+    """The code and the metrics that ``run.json`` names: what older code gave, or another metric scored, is not
+    current, so that a half-finished second run never mixes two of them in one mean.
+
+    Raises KeyError or TypeError where `run` is malformed."""
+
+    def __init__(self, run: Mapping[str, Any]) -> None:
+        self._versions = {one["label"]: one["version"] for one in run["methods"] if "version" in one}
+        self._tasks = {task["name"]: task for one in run.get("benchmarks", ()) for task in one["tasks"]}
+
+    def gave(self, record: Record) -> bool:
+        """Whether the method's code gave this answer, or the import that is named for the task."""
+        imports = self._tasks.get(record.task, {}).get("imports", {})
+        version = imports.get(record.method, self._versions.get(record.method))
+        return version in (None, record.version)
+
+    def scored(self, record: Record) -> bool:
+        """Whether the task's metric gave the score; an error has none."""
+        metric = self._tasks.get(record.task, {}).get("metric")
+        return record.error is not None or metric in (None, record.metric)
+
+
+def current(records: Iterable[Record]) -> list[Record]:
+    """One record an example: the last, an answer rather than an error."""
     best: dict[tuple[str, str, str, str], Record] = {}
     for record in records:
-        if versions and versions.get(record.method, record.version) != record.version:
-            continue
         place = (record.model, record.method, record.task, record.example)
         if place not in best or record.final or best[place].failed:
             best[place] = record
@@ -312,14 +362,15 @@ def current(records: Iterable[Record], versions: Mapping[str, str] | None = None
 
 
 def read_records(run_dir: Path) -> list[Record]:
-    """The current record of every example in a run folder (`current`), in a stable order."""
+    """The current record of every example in a run folder (`Named`, `current`), in a stable order."""
     run_dir = Path(run_dir)
     try:
         run = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-        versions = {method["label"]: method["version"] for method in run["methods"] if "version" in method}
+        named = Named(run)
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise RecordError(
             f"{run_dir} is not a run folder: run.json is missing or malformed ({problem})"
         ) from problem
     paths = sorted((run_dir / "records").glob("*/*/*.jsonl"))
-    return current((record for path in paths for record in read_file(path)), versions)
+    found = (record for path in paths for record in read_file(path))
+    return current(record for record in found if named.gave(record) and named.scored(record))

@@ -8,7 +8,6 @@ a row stop the run. Imports no torch: the reader is opened by what is handed in.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from comparison import records
-from comparison.answering import Bench, Facts, Given, explain
+from comparison.answering import Bench, Facts, Given
 from comparison.folder import check_folder, describe_run, known_settings, write_examples, write_run
 from comparison.grid import PlannedTask
 from comparison.pending import (
@@ -34,6 +33,7 @@ from comparison.pending import (
 from comparison.plan import Plan
 from comparison.records import Record, RecordFile
 from comparison.schedule import Workforce
+from comparison.scoring import score_again, score_text
 from comparison.workers import LocalWorkers, Setup, Workers
 from methods.base import Answer, Undefined
 
@@ -164,6 +164,12 @@ def answer_plan(plan: Plan, tasks: Sequence[PlannedTask], source: Answering, *, 
             run = write_run(plan.out, described, alone=alone)
             for planned in tasks:
                 write_examples(plan.out, planned)
+            rescored = sum(score_again(plan.out, run, planned, plan.writer) for planned in tasks)
+        if rescored:
+            print(
+                f"{rescored:,} answers in {plan.out} had been scored by another metric: scored again",
+                flush=True,
+            )
         groups = [
             group
             for planned in tasks
@@ -172,7 +178,8 @@ def answer_plan(plan: Plan, tasks: Sequence[PlannedTask], source: Answering, *, 
         tally = Tally(found=sum(group.found for group in groups))
         if again := sum(group.again for group in groups):
             print(
-                f"{again:,} answers in {plan.out} are of code that has changed since: given again", flush=True
+                f"{again:,} answers in {plan.out} are of code or predictions that have changed since: given again",
+                flush=True,
             )
         _answer_all(plan, run, groups, source, tally)
         if plan.shard:
@@ -229,10 +236,7 @@ def record_of(run: dict[str, Any], job: Job, given: Given) -> Record:
     contender, planned, example = job.group.contender, job.group.planned, job.example()
     answer, score, error = given.answer, 0.0, given.error
     if error is None:
-        try:
-            score = check_score(planned.task.score(answer.text, example))
-        except Exception as problem:
-            error = f"while scoring: {explain(problem)}"
+        score, error = score_text(planned, answer.text, example)
     return Record(
         key=job.key,
         model=run["settings"]["model"],
@@ -255,15 +259,7 @@ def record_of(run: dict[str, Any], job: Job, given: Given) -> Record:
         cost=given.cost,
         cold=given.cold,
         details=answer.details,
-        version=contender.traits.version,
+        version=contender.version(planned),
         commit=run["commit"],
         session=run["session"],
     )
-
-
-def check_score(score: Any) -> float:
-    """A metric's result as a float. ValueError unless it is 0 to 1."""
-    value = float(score)
-    if not (math.isfinite(value) and 0.0 <= value <= 1.0):
-        raise ValueError(f"the metric gave {value}, expected 0 to 1")
-    return value

@@ -20,7 +20,14 @@ def _fresh_fakes():
 def run(tmp_path):
     """Runs methods (names in comparison_fakes) into one folder; returns the tally."""
 
-    def go(*methods, benchmark="comparison_fakes:words", engine=None, out=tmp_path / "run", **settings):
+    def go(
+        *methods,
+        benchmark="comparison_fakes:words",
+        engine=None,
+        out=tmp_path / "run",
+        command="a test",
+        **settings,
+    ):
         given = {
             "model": "fake/reader",
             "method": [f"comparison_fakes:{method}" for method in methods],
@@ -31,7 +38,7 @@ def run(tmp_path):
         plan = make_plan(given | settings)
         tasks = grid.load_tasks(plan, count_words)
         if plan.timeout or plan.executor == "ray":
-            return compare_with_workers(plan, tasks, FakeEngine, command="a test")
-        return compare(plan, tasks, engine or FakeEngine(), command="a test")
+            return compare_with_workers(plan, tasks, FakeEngine, command=command)
+        return compare(plan, tasks, engine or FakeEngine(), command=command)
 
     return go

@@ -175,7 +175,8 @@ def test_other_data_under_the_same_ids_are_refused(run, tmp_path):
 
 def test_a_malformed_run_json_is_refused(run, tmp_path):
     run("Last")
-    for text in ("{", "[]", '{"schema": 1}'):
-        (tmp_path / "run" / "run.json").write_text(text)
+    for text in (b"{", b"[]", b"null", b"\xff", b'{"schema": 1}'):
+        (tmp_path / "run" / "run.json").write_bytes(text)
         with pytest.raises(FolderError, match="malformed"):
             run("Last")
+        assert (tmp_path / "run" / "run.json").read_bytes() == text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from comparison_fakes import count_words
 
@@ -10,11 +12,18 @@ from comparison import grid
 from comparison.forecast import forecast
 from comparison.plan import make_plan
 
-LABELS = ["full", "oprm:chunk_size=40", "truncate:budget=10", "comparison_fakes:Last"]
+LABELS = [
+    "full",
+    "oprm:chunk_size=40",
+    "oprm:chunk_size=40,candidates=bm25,m=2",
+    "truncate:budget=10",
+    "comparison_fakes:Last",
+]
 
 
-def lines_for(monkeypatch, number, contexts=None):
-    """The forecast over `number` examples of 100 words each, two a document, behind a wording of six."""
+def lines_for(monkeypatch, number, overlap=0):
+    """The forecast over `number` examples of 100 words each, two a document, behind a wording of six, for a
+    reader whose chunks overlap by so many words."""
     pool = [
         Example(
             f"e{one}", "w " * 100, "Which one?", ("a",), length=7, bucket="", cluster=f"document {one // 2}"
@@ -24,6 +33,7 @@ def lines_for(monkeypatch, number, contexts=None):
     task = Task("t", "Read this: ", "\n{question} Answer:", "value", 8)
     monkeypatch.setattr("comparison_fakes.words", lambda count_tokens: [TaskSet(task, pool)])
     plan = make_plan({"model": "fake/reader", "method": LABELS, "benchmark": ["comparison_fakes:words"]})
+    plan = replace(plan, reader=replace(plan.reader, overlap=overlap))
     return forecast(plan, grid.load_tasks(plan, count_words), count_words).splitlines()
 
 
@@ -34,9 +44,15 @@ def test_a_forecast_has_a_line_a_task_and_a_line_a_method(monkeypatch):
     assert [line.split(maxsplit=2)[2] for line in reads] == [
         "about 420 prompt tokens in 4 calls",  # 4 (100 + 5)
         "about 460 prompt tokens in 8 calls",  # 4 (100 + 3 x 5), two calls each: two rows of 40, one of 20
+        "about 360 prompt tokens in 8 calls",  # 4 (2 x 40 + 2 x 5): bm25 leaves two of the rows
         "about 60 prompt tokens in 4 calls",  # 4 (10 + 5)
         "not known in advance",
     ]
+
+
+def test_the_readers_overlap_counts_where_a_method_gives_none(monkeypatch):
+    oprm = lines_for(monkeypatch, 4, overlap=10)[2]
+    assert oprm.endswith("about 540 prompt tokens in 8 calls")  # 4 (100 + 2 x 10 + 3 x 5)
 
 
 def test_many_examples_are_counted_on_a_sample_and_scaled(monkeypatch):

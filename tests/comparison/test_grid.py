@@ -92,6 +92,19 @@ def test_two_tasks_of_one_name_are_refused():
         load("comparison_fakes:words", "comparison_fakes:words:n=9")
 
 
+def test_names_that_reports_have_for_sums_are_refused_before_anything_is_answered(monkeypatch):
+    def load_as(name, bucket, spec="comparison_fakes:words"):
+        task_set = TaskSet(Task(name, "", "{question}", "value", 8), examples(bucket))
+        monkeypatch.setattr("comparison_fakes.words", lambda count_tokens: [task_set])
+        return load(spec)[1][0].task.name
+
+    with pytest.raises(PlanError, match=r"a task is called 'macro'.*LABEL=SPEC"):
+        load_as("macro", "a")
+    with pytest.raises(PlanError, match="task words has a bucket called 'all'"):
+        load_as("words", ["a", "all"])
+    assert load_as("macro", ["a", "All"], "mine=comparison_fakes:words") == "mine-macro"
+
+
 @pytest.mark.parametrize(
     ("bad", "part"),
     [

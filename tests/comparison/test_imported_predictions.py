@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -112,13 +113,48 @@ def test_an_import_is_a_method_of_the_run_without_cost(run, folder, tmp_path):
     assert run("Last", **{"import-predictions": [f"theirs={folder}"]}).answered == 0
 
 
-def test_a_changed_prediction_is_scored_again_and_no_other(run, folder, tmp_path):
+def imported_texts(tmp_path):
+    found = read_records(tmp_path / "run")
+    return [row.prediction for row in sorted(found, key=lambda row: row.example) if row.method == "theirs"]
+
+
+def test_corrected_predictions_take_the_place_of_the_old_whoever_wrote_those(run, folder, tmp_path):
+    given = {"import-predictions": [f"theirs={folder}"]}
+    write(folder, [row | {"pred": "wrong"} for row in predictions()])
+    for shard in ("1/2", "2/2"):
+        run("Last", shard=shard, **given)
+    write(folder, [row | {"pred": f"word{n}"} for n, row in enumerate(predictions())])
+    assert run("Last", shard="1/2", **given).left == 3
+    assert imported_texts(tmp_path) == ["word0", "word2", "word4"]  # and none of the old beside them
+    assert run("Last", **given).answered == 3
+    assert imported_texts(tmp_path) == [f"word{n}" for n in range(6)]
+    assert run("Last", **given).answered == 0
+
+
+def test_the_predictions_for_one_task_outlast_a_run_of_another(run, folder, tmp_path):
     write(folder, predictions())
     run("Last", **{"import-predictions": [f"theirs={folder}"]})
-    write(folder, [row | {"pred": f"word{n}"} if n == 4 else row for n, row in enumerate(predictions())])
-    assert run("Last", **{"import-predictions": [f"theirs={folder}"]}).answered == 1
-    records = {row.example: row for row in read_records(tmp_path / "run") if row.method == "theirs"}
-    assert records["words-4"].score == 1.0
+    write(folder, [], name="words.jsonl")
+    write(folder, [row | {"pred": "x"} for row in predictions()], name="more-words.jsonl")
+    more = {"benchmark": "more=comparison_fakes:words", "import-predictions": [f"theirs={folder}"]}
+    assert run("Last", **more).answered == 12
+    assert run("Last").answered == 0  # nor does a run without the import forget it
+    assert len(imported_texts(tmp_path)) == 12
+
+
+def test_an_import_of_a_folder_without_versions_is_read_and_taken_again(run, folder, tmp_path):
+    given = {"import-predictions": [f"theirs={folder}"]}
+    write(folder, predictions())
+    run("Last", **given)
+    for path in (tmp_path / "run").glob("records/*/theirs*/*.jsonl"):
+        text = re.sub(r'"key": "\w+"', '"key": "old"', path.read_text())
+        path.write_text(re.sub(r"imported-[0-9a-f]{16}", "imported", text))
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    del info["benchmarks"][0]["tasks"][0]["imports"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(info))
+    assert len(imported_texts(tmp_path)) == 6
+    assert run("Last", **given).answered == 6
+    assert len(imported_texts(tmp_path)) == 6
 
 
 def test_an_import_may_be_the_baseline_and_must_fit_a_task(run, folder):

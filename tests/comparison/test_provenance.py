@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -145,6 +146,26 @@ def test_a_local_reader_is_named_by_its_content(tmp_path, monkeypatch):
             assert folder_revision(tmp_path / "one") != folder_revision(tmp_path / "two")
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "counts"),
+    [
+        ("chat_template.jinja", {}, True),
+        ("additional_chat_templates/tool.jinja", {}, True),
+        ("vocab.tiktoken", {}, True),
+        ("modeling.py", {"auto_map": {"AutoModel": "modeling.Reader"}}, True),
+        ("modeling.py", {}, False),  # nothing runs it: how a model was trained does not change its answers
+    ],
+)
+def test_what_wraps_and_what_runs_a_local_reader_is_in_its_name(tmp_path, name, config, counts):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("one")
+    before = folder_revision(tmp_path)
+    path.write_text("two")
+    assert (folder_revision(tmp_path) != before) == counts
+
+
 def test_every_import_of_a_file_is_found_wherever_it_stands():
     source = "import a.b\nfrom c import d\ndef f():\n    from e.g import h as i\n    import j as k\n"
     assert imported_modules(source) == {"a.b", "c", "c.d", "e.g", "e.g.h", "j"}
@@ -191,6 +212,52 @@ def test_a_folder_extended_after_an_update_keeps_both_sessions_and_says_so(run, 
     monkeypatch.undo()
     run("Last", limit=6)
     assert set(info_of(tmp_path)["sessions"]) == {before, info["session"]}  # the first one again
+
+
+def test_a_report_names_what_gave_its_answers_and_not_what_ran_since(run, tmp_path, monkeypatch):
+    def said():
+        page = write_report(tmp_path / "run").read_text()
+        kept = json.loads((tmp_path / "run" / "report.json").read_text())["runs"][0]["commit"]
+        return kept, re.findall(r"commit ([^·]+) ·", page)[0], re.findall("Not all .* differ in [^(]*", page)
+
+    def run_at(commit, *methods, **settings):
+        monkeypatch.setattr(provenance, "commit", lambda: (commit * 40, False))
+        run(*methods, **settings)
+
+    run_at("a", "Last", limit=2)
+    alone = "a" * 40, "a" * 12, []
+    assert said() == alone
+    run_at("b", "Last", limit=2)  # finds everything there
+    assert said() == alone
+    run_at("c", "Last", limit=4)
+    assert said() == (
+        "c" * 40,
+        f"{'a' * 12} and {'c' * 12}",
+        ["Not all answers were given alike: 2 sessions differ in commit "],
+    )
+    monkeypatch.setattr(provenance, "method_version", lambda factory, weights: "new")
+    run_at("d", "Last", limit=4)  # gives all of them again
+    assert said() == ("d" * 40, "d" * 12, [])
+
+
+def test_a_report_names_every_command_that_gave_some_of_its_answers(run, tmp_path):
+    def commands():
+        return re.findall("- Command: `(.*)`", write_report(tmp_path / "run").read_text())
+
+    run("Last", limit=2, command="one")
+    run("Last", limit=4, command="two")
+    run("Last", limit=4, command="three")  # which gave none
+    assert commands() == ["one", "two"]
+    path = tmp_path / "run" / "run.json"
+    info = json.loads(path.read_text())
+    for number, session in enumerate(info["sessions"].values()):
+        session["created"] = f"2026-01-01T00:00:0{9 - number}+00:00"
+    path.write_text(json.dumps(info))
+    assert commands() == ["two", "one"]  # by their time: older folders have them in another order
+    for session in info["sessions"].values():
+        del session["command"]
+    path.write_text(json.dumps(info))
+    assert commands() == ["three"]  # an old folder knows the last one alone
 
 
 def test_a_folder_that_knows_no_sessions_is_extended(run, tmp_path):

@@ -86,6 +86,29 @@ def test_a_bad_line_names_its_file_and_number(tmp_path, line):
         records.read_file(path)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"bucket": 3}, "bucket is 3, expected text"),
+        ({"prediction": 4}, "prediction is 4, expected text"),
+        ({"error": 5}, "error is 5, expected text or null"),
+        ({"empty": None}, "empty is null, expected true or false"),
+        ({"length": "x"}, 'length is "x", expected a number'),
+        ({"tags": None}, "tags is null, expected an object"),
+        ({"details": [1]}, r"details is \[1\], expected an object"),
+        ({"answers": "x"}, 'answers is "x", expected a list'),
+        ({"cost": None}, "cost is null, expected an object"),
+        ({"cost": {"seconds": None}}, r"cost\.seconds is null, expected an object"),
+        ({"cost": {"calls": "2"}}, r'cost\.calls is "2", expected a number'),
+    ],
+)
+def test_a_field_of_another_type_is_named_with_its_file_and_line(tmp_path, changed, said):
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps(record(0).to_json()) + "\n" + json.dumps(record(1).to_json() | changed) + "\n")
+    with pytest.raises(RecordError, match=rf"r\.jsonl:2: not a record: {said}$"):
+        records.read_file(path)
+
+
 def test_a_full_disk_is_one_error_and_keeps_the_records_before_it(tmp_path):
     path = tmp_path / "r.jsonl"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -197,6 +220,15 @@ def test_records_of_older_code_are_left_out(tmp_path):
     path = run_folder(tmp_path)
     write(path, record(0, version="v1"), record(1, version="v1"), record(0, version="v2", key="new"))
     assert [(row.example, row.version) for row in records.read_records(tmp_path)] == [("words-0", "v2")]
+
+
+def test_a_task_whose_name_goes_on_after_a_dot_is_another_task(tmp_path):
+    rows = [record(0), record(0, task="words.hard"), record(0, task="words.hard", method="rag")]
+    for row in rows:
+        write(records.record_path(tmp_path, "tiny", row.method, row.task, "serial"), row)
+    assert records.read_group(tmp_path, "tiny", "full", "words") == rows[:1]
+    assert records.read_task(tmp_path, "tiny", "words") == rows[:1]
+    assert records.read_task(tmp_path, "tiny", "words.hard") == rows[1:]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

@@ -146,6 +146,12 @@ def test_what_is_no_answer_is_an_error_that_says_what_came_back(run, tmp_path, w
     assert row.prediction == ""
 
 
+def test_a_method_that_calls_exit_has_failed_as_any_other(run, tmp_path):
+    tally = run("Says:what=exit", limit=2)
+    assert (tally.answered, tally.failed) == (2, 2)
+    assert rows(tmp_path, "Says")[0].error.startswith("SystemExit: no licence (comparison_fakes.py:")
+
+
 def test_an_answer_holds_plain_values_that_any_process_can_read():
     checked = check_answer(Answer("x", ((True, 2),), {1: (2, Number(3.5))}), 5)
     assert checked == Answer("x", ((1, 2),), {"1": [2, 3.5]})
@@ -214,7 +220,7 @@ def test_new_code_of_a_method_is_asked_again(run, tmp_path, monkeypatch, capsys)
     assert len(rows(tmp_path, "Last")) == 2
     said = capsys.readouterr().out
     assert said.startswith(
-        f"4 answers in {tmp_path / 'run'} are of code that has changed since: given again\n"
+        f"4 answers in {tmp_path / 'run'} are of code or predictions that have changed since: given again\n"
     )
 
 
