@@ -89,7 +89,9 @@ def _sweep(
     rates = decay_rates(model)
     layers = [Layer(block, states, rates, depth) for depth, block in enumerate(model.backbone.layers)]
     kept = torch.empty(len(input_ids), keep, width)
-    kept_array, embeddings = kept.numpy(), model.backbone.embeddings.weight.detach()
+    embeddings = model.backbone.embeddings.weight.detach()
+    table = embeddings.view(torch.int16) if embeddings.dtype == torch.bfloat16 else embeddings
+    kept_array, table_array, ids = arrays(kept, table, input_ids)
     tokens = max(tile.tokens for tile in tiles)
     mixed = config.time_step_rank + 2 * config.state_size
     memories = np.empty((workers, working_memory(tokens, width, channels, mixed)), np.float32)
@@ -100,8 +102,7 @@ def _sweep(
     def step(worker: int, index: int, depth: int) -> None:
         tile, x = tiles[index], hidden[index % len(hidden)]
         if depth == 0:
-            ids = input_ids[tile.rows, tile.start : tile.end].reshape(-1)
-            x[: tile.tokens, :width] = embeddings[ids].float().numpy()
+            x[: tile.tokens, :width] = widened(table_array[ids[tile.rows, tile.start : tile.end].reshape(-1)])
         last = tile.end - tile.length + keep  # where the tile ends among the kept positions
         kept_here = min(max(last, 0), tile.steps)
         through = depth == len(layers) - 1
@@ -183,6 +184,11 @@ def decay_rates(model: Any) -> Tensor:
     """A log2(e) of all layers, [layers, blocks, n, 16]."""
     logs = torch.stack([block.mixer.A_log.float() for block in model.backbone.layers])
     return lane_blocks(logs.exp_().mul_(-LOG2_E))
+
+
+def widened(rows: np.ndarray) -> np.ndarray:
+    """Numbers of float32, or those of the bfloat16 whose bits are given."""
+    return rows if rows.dtype == np.float32 else (rows.astype(np.int32) << 16).view(np.float32)
 
 
 def operand(weight: Tensor) -> Tensor:
