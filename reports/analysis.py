@@ -77,7 +77,7 @@ class Contrast:
 class Ranking:
     """The methods that compete in a column of the tables, on the examples that all of them have answered: `means`
     by label; `best`, and the differences of the others from it in `gaps` (none of either where these examples
-    come from fewer than 20 clusters); `alike` where none of them has answered any other.
+    come from fewer than 20 clusters); `alike` where all have answered the same ones.
 
     Controls do not compete, nor do methods with answers from fewer than 20 clusters."""
 
