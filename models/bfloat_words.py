@@ -53,15 +53,15 @@ def add_products(builder, total, left, right, paired: bool = PAIRED) -> Any:
 
 def first(builder, words) -> Any:
     """The first numbers of sixteen words, as float32."""
-    return builder.bitcast(builder.shl(builder.bitcast(words, INTEGERS), numbers(16)), VECTOR)
+    return builder.bitcast(builder.shl(builder.bitcast(words, INTEGERS), repeated(16)), VECTOR)
 
 
 def second(builder, words) -> Any:
     """The second numbers."""
-    return builder.bitcast(builder.and_(builder.bitcast(words, INTEGERS), numbers(-1 << 16)), VECTOR)
+    return builder.bitcast(builder.and_(builder.bitcast(words, INTEGERS), repeated(-1 << 16)), VECTOR)
 
 
-def numbers(value: int) -> ir.Constant:
+def repeated(value: int) -> ir.Constant:
     return ir.Constant(INTEGERS, [value] * LANES)
 
 
@@ -74,11 +74,11 @@ def words_of(typing_context, low, high):
             """Every second number, the bfloat16 in the upper half."""
             every_second = ir.Constant(INTEGERS, list(range(start, 2 * LANES, 2)))
             bits = builder.bitcast(builder.shuffle_vector(*arguments, every_second), INTEGERS)
-            odd = builder.and_(builder.lshr(bits, numbers(16)), numbers(1))
-            return builder.add(bits, builder.add(odd, numbers(0x7FFF)))
+            odd = builder.and_(builder.lshr(bits, repeated(16)), repeated(1))
+            return builder.add(bits, builder.add(odd, repeated(0x7FFF)))
 
-        upper = builder.and_(rounded(1), numbers(-1 << 16))
-        return builder.bitcast(builder.or_(builder.lshr(rounded(0), numbers(16)), upper), VECTOR)
+        upper = builder.and_(rounded(1), repeated(-1 << 16))
+        return builder.bitcast(builder.or_(builder.lshr(rounded(0), repeated(16)), upper), VECTOR)
 
     return lanes(low, high), generate
 

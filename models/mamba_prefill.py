@@ -191,7 +191,7 @@ def widened(rows: np.ndarray) -> np.ndarray:
     return rows if rows.dtype == np.float32 else (rows.astype(np.int32) << 16).view(np.float32)
 
 
-def operand(weight: Tensor) -> Tensor:
+def kernel_weight(weight: Tensor) -> Tensor:
     """A weight as the kernel's products take it: two bfloat16 numbers in one word."""
     weight = weight.detach().contiguous()
     if weight.dtype != torch.bfloat16:
@@ -212,13 +212,13 @@ class Layer:
         conv_bias = torch.zeros(mixer.intermediate_size) if conv.bias is None else conv.bias
         self.arrays = arrays(
             block.norm.weight.float().contiguous(),
-            operand(in_proj.weight),
+            kernel_weight(in_proj.weight),
             absent if in_proj.bias is None else in_proj.bias.float(),
             torch.vstack([conv.weight.squeeze(1).t(), conv_bias, mixer.dt_proj.bias, mixer.D]).float(),
-            operand(mixer.x_proj.weight),
-            operand(mixer.dt_proj.weight),
+            kernel_weight(mixer.x_proj.weight),
+            kernel_weight(mixer.dt_proj.weight),
             rates[depth],
-            operand(out_proj.weight),
+            kernel_weight(out_proj.weight),
             absent if out_proj.bias is None else out_proj.bias.float(),
             states.tails[depth],
             states.h[depth],
