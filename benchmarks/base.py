@@ -9,6 +9,7 @@ signature that takes `data_dir` is told the folder of ``--data-dir``, one that t
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -130,12 +131,7 @@ class Task:
 
 def _fill_once(template: str, fills: Mapping[str, str]) -> str:
     """Replace the slots in one pass from the left, so that a filled-in text is never searched again."""
-    pieces, position = [], 0
-    while position < len(template):
-        slot = next((slot for slot in fills if template.startswith(slot, position)), None)
-        pieces.append(fills[slot] if slot else template[position])
-        position += len(slot) if slot else 1
-    return "".join(pieces)
+    return re.sub("|".join(map(re.escape, fills)), lambda found: fills[found[0]], template)
 
 
 class Outline(NamedTuple):

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, digest, stable_seed
 from benchmarks.generated import GeneratedExamples, Sketch
 from benchmarks.passages import check_numbers
-from benchmarks.sources import DataError, Source, distinct, encodable, local_file, read_rows
+from benchmarks.sources import DataError, HubRows, Source, distinct, encodable, local_file, read_rows
 
 Evidence = Literal["paragraphs", "sentences"]
 BREAK = "\n\n"
@@ -74,9 +74,9 @@ def local_source(data_dir: Path | None, name: str) -> Source | None:
     return next((local_file(path) for path in paths if path.is_file()), None)
 
 
-def source_rows(source: Source, bad: list[str]) -> Rows:
+def source_rows(source: Source | HubRows, bad: list[str]) -> Rows:
     """The rows of a file with their places: an object a line, or one list of objects."""
-    if source.path.suffix != ".json":
+    if isinstance(source, HubRows) or source.path.suffix != ".json":
         return read_rows(source, bad)
     with source.open() as file:
         try:
@@ -162,13 +162,13 @@ def paragraph_sets(
     check_numbers(f"{task.name}: lengths", lengths, 1)
     pool = {paragraph.title: paragraph for one in questions for paragraph in one.paragraphs}
     filler = [replace(paragraph, gold=False, support=()) for paragraph in pool.values()]
-    stretch = _Stretch(count_tokens, task, filler, seed)
+    stretch = _Stretch(count_tokens, task, filler, seed, evidence)
     by_size = sorted(chosen, key=lambda one: sum(len(paragraph.text) for paragraph in one.paragraphs))
     # What cannot be is refused before it is asked for: a length too short for the longest question, or one that
     # the file does not fill for the shortest.
-    stretch.example(by_size[-1], min(lengths), evidence)
-    stretch.example(by_size[0], max(lengths), evidence)
-    sketches = (stretch.sketch(one, length, evidence) for length in lengths for one in chosen)
+    stretch.sketch(by_size[-1], min(lengths)).make()
+    stretch.sketch(by_size[0], max(lengths)).make()
+    sketches = (stretch.sketch(one, length) for length in lengths for one in chosen)
     return [TaskSet(task, GeneratedExamples(sketches), left_out=left_out)]
 
 
@@ -252,40 +252,33 @@ def _own_sketch(count_tokens: CountTokens, task: Task, question: Question, evide
     """The question with its own paragraphs; only their tokens are counted late."""
     document = digest(lay_out(question.paragraphs, evidence)[0])
     outline = Outline(question.id, question.kind, question.answers, document)
-    return Sketch(outline, partial(_example, count_tokens, task, question, question.paragraphs, evidence))
+    return Sketch(
+        outline, partial(_example, count_tokens, task, outline, question, question.paragraphs, evidence)
+    )
 
 
 def _example(
     count_tokens: CountTokens,
     task: Task,
+    outline: Outline,
     question: Question,
     paragraphs: Sequence[Paragraph],
     evidence: Evidence,
-    length: int | None = None,
 ) -> Example:
     context, spans = lay_out(paragraphs, evidence)
     golden = sum(paragraph.gold for paragraph in paragraphs)
     counts = {"paragraphs": len(paragraphs), "gold_paragraphs": golden}
     return Example(
-        id=question.id if length is None else _long_id(question, length),
+        id=outline.id,
         context=context,
         question=question.text,
         answers=question.answers,
         length=count_tokens(task.prompt(context, question.text)),
-        bucket=question.kind if length is None else str(length),
+        bucket=outline.bucket,
         evidence=spans,
-        # The lengths of one question share its paragraphs.
-        cluster="" if length is None else _document(task, question),
+        cluster=outline.document,
         tags={"type": question.kind, **counts, **question.tags},
     )
-
-
-def _long_id(question: Question, length: int) -> str:
-    return f"{question.id}-{length}"
-
-
-def _document(task: Task, question: Question) -> str:
-    return digest(task.name, question.id)
 
 
 @dataclass
@@ -296,15 +289,15 @@ class _Stretch:
     task: Task
     filler: Sequence[Paragraph]
     seed: int
+    evidence: Evidence
     costs: dict[str, int] = field(default_factory=dict)
 
-    def sketch(self, question: Question, length: int, evidence: Evidence) -> Sketch:
-        outline = Outline(
-            _long_id(question, length), str(length), question.answers, document=_document(self.task, question)
-        )
-        return Sketch(outline, partial(self.example, question, length, evidence))
+    def sketch(self, question: Question, length: int) -> Sketch:
+        document = digest(self.task.name, question.id)  # the lengths of one question share its paragraphs
+        outline = Outline(f"{question.id}-{length}", str(length), question.answers, document)
+        return Sketch(outline, partial(self._example, outline, question, length))
 
-    def example(self, question: Question, length: int, evidence: Evidence) -> Example:
+    def _example(self, outline: Outline, question: Question, length: int) -> Example:
         """The question's own paragraphs and as many others as fit, in one random order.
 
         The others come in an order of the question's own, so that a longer version holds those of a shorter
@@ -329,12 +322,11 @@ class _Stretch:
                 f"question {question.id} ({room} tokens are left): ask for shorter ones or read a larger file"
             )
         paragraphs = self._shuffled(question, added, length)
-        while (
-            self._tokens(question, paragraphs) > length
-        ):  # the costs are an estimate: tokens merge at borders
+        # The costs are an estimate: tokens merge at borders.
+        while self._tokens(question, paragraphs) > length:
             added.pop()
             paragraphs = self._shuffled(question, added, length)
-        return _example(self.count_tokens, self.task, question, paragraphs, evidence, length)
+        return _example(self.count_tokens, self.task, outline, question, paragraphs, self.evidence)
 
     def _shuffled(self, question: Question, added: list[Paragraph], length: int) -> list[Paragraph]:
         rng = random.Random(stable_seed("order", self.task.name, self.seed, question.id, length))

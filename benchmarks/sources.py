@@ -140,11 +140,14 @@ def hub_rows(repository: str, config: str | None, split: str) -> HubRows:
     return HubRows(f"{repository}/{config or split}", f"{repository}@{commit}", rows)
 
 
-def read_rows(source: Source, bad: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The JSON objects of a file, one a line, each with its place ``FILE:LINE``.
+def read_rows(source: Source | HubRows, bad: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON objects of a file, one a line, each with its place ``FILE:LINE``, or the rows of a hub data set.
 
     A line that is no JSON object (torn, another type, other bytes than UTF-8) is added to `bad` with its
     place; empty lines are passed over. `DataError` where the file cannot be read."""
+    if isinstance(source, HubRows):
+        yield from source
+        return
     with source.open() as file:
         for number, line in enumerate(file, start=1):
             if line.strip():

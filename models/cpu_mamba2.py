@@ -40,15 +40,19 @@ def attach(model: nn.Module) -> int:
             continue
         if any(weight.device.type != "cpu" for weight in module.parameters()):
             continue
-        # the same code, which finds our scan where it looks for transformers'
-        scope = {**forward.__globals__, SCAN: with_fallback(forward.__globals__[SCAN])}
-        own = FunctionType(
-            forward.__code__, scope, forward.__name__, forward.__defaults__, forward.__closure__
-        )
-        own.__kwdefaults__ = forward.__kwdefaults__
-        module.forward = MethodType(own, module)
+        module.forward = MethodType(rebound(forward, SCAN, with_fallback(forward.__globals__[SCAN])), module)
         count += 1
     return count
+
+
+def rebound(function: Any, name: str, value: Any) -> FunctionType:
+    """The same code, which finds `value` where it looks for its global `name`."""
+    scope = {**function.__globals__, name: value}
+    own = FunctionType(
+        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
+    )
+    own.__kwdefaults__ = function.__kwdefaults__
+    return own
 
 
 def with_fallback(theirs: Any) -> Any:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.cpu_mamba2 import SCAN as HEADS_SCAN
-from models.cpu_mamba2 import with_fallback
+from models.cpu_mamba2 import rebound, with_fallback
 from models.selective_scan import selective_scan
 from models.specs import ReaderError
 
@@ -161,10 +161,7 @@ def _edited(mixer: Any, edit: Edit) -> FunctionType:
     def call(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, **options: Any) -> Any:
         return edit(ScanCall(scan, dt.movedim(time, 1), (x, B, C), A, options, time))
 
-    scope = {**own.__globals__, name: call}
-    forward = FunctionType(own.__code__, scope, own.__name__, own.__defaults__, own.__closure__)
-    forward.__kwdefaults__ = own.__kwdefaults__
-    return forward
+    return rebound(own, name, call)
 
 
 def _with_cpu_scan(theirs: Any) -> Any:

@@ -21,7 +21,6 @@ from reports.analysis import (
     CONTROL,
     EXPLORATORY,
     MACRO,
-    Analysis,
     Contrast,
     Place,
     adjust,
@@ -217,7 +216,7 @@ def _table(changes: Changes, margin: float | None) -> Table:
         "verdict that is not shown is not a proof that nothing changed: see the detectable Δ."
     )
     notes = [note if margin is None else f"{note} {margin_note(changes.old.folder.name, margin)}"]
-    return Table("New minus old", header, rows, _line(changes), notes, names=2)
+    return Table("New minus old", header, rows, _line(changes, margin), notes, names=2)
 
 
 def _time_table(changes: Changes) -> Table:
@@ -236,11 +235,11 @@ def _time_table(changes: Changes) -> Table:
     return Table("Time", ["method", "n", "time / before"], rows, _line(changes), [note])
 
 
-def _line(changes: Changes) -> str:
+def _line(changes: Changes, margin: float | None = None) -> str:
     names = list(dict.fromkeys(task for _, task, _ in changes.contrasts if task != MACRO))
-    analysis = Analysis({}, {}, {}, changes.family_sizes)
     return " against ".join(
-        signature(run, analysis, names, tested=True) for run in (changes.new, changes.old)
+        signature(run, names, families=changes.family_sizes, margin=margin)
+        for run in (changes.new, changes.old)
     )
 
 

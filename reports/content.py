@@ -67,10 +67,10 @@ def page_of(
     sections = [_alone(table) for table in singles if table]
     sections += _group("Paired differences", paired_tables(run, analysis))
     sections += _group("By bucket", bucket_tables(run, analysis))
-    singles = [cost_table(run, analysis, costs), selection_table(run, analysis, picked)]
-    sections += [_alone(table) for table in [*singles, failure_table(run, analysis)] if table]
-    sections += _group("Published numbers", published_tables(run, analysis) if paper else [])
-    figures = [Figure(picture, signature(run, analysis, picture.tasks)) for picture in pictures]
+    singles = [cost_table(run, costs), selection_table(run, picked)]
+    sections += [_alone(table) for table in [*singles, failure_table(run)] if table]
+    sections += _group("Published numbers", published_tables(run) if paper else [])
+    figures = [Figure(picture, signature(run, picture.tasks)) for picture in pictures]
     sections += [Section("Pictures", figures=figures)] if figures else []
     sections += [Section("The run", lines=origin(run))]
     title = f"{code(run.model)}: {len(run.methods)} methods on {len(run.tasks)} tasks"

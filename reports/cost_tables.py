@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from comparison.records import Record
-from reports.analysis import ALL, Analysis
+from reports.analysis import ALL
 from reports.collect import Run
 from reports.cost import CostRow, tally
 from reports.score_tables import few_note, mean_text, method_cell
@@ -27,7 +27,7 @@ ERROR_LENGTH = 160
 FAILED = {"zero": "scores zero", "exclude": "left out of the mean and of the pairs (--failures exclude)"}
 
 
-def cost_table(run: Run, analysis: Analysis, rows: Mapping[tuple[str, str], CostRow]) -> Table:
+def cost_table(run: Run, rows: Mapping[tuple[str, str], CostRow]) -> Table:
     """One row a method, over all tasks."""
     header = ["method", "n", "warm", "median s", "90th pct. s", f"time / {run.baseline or 'baseline'}"]
     shown = [name for name in RANKING_TOKENS if any(getattr(row, name) for row in rows.values())]
@@ -56,10 +56,10 @@ def cost_table(run: Run, analysis: Analysis, rows: Mapping[tuple[str, str], Cost
     reading += (
         f" The answers of {imported} were imported, and what they cost is not known." if imported else ""
     )
-    return Table("Cost", header, body, signature(run, analysis, _names(run)), [reading])
+    return Table("Cost", header, body, signature(run, _names(run)), [reading])
 
 
-def selection_table(run: Run, analysis: Analysis, rows: Sequence[SelectionRow]) -> Table | None:
+def selection_table(run: Run, rows: Sequence[SelectionRow]) -> Table | None:
     """Which methods picked the evidence, and how they read it; None where no method picks any text."""
     if not rows:
         return None
@@ -78,10 +78,10 @@ def selection_table(run: Run, analysis: Analysis, rows: Sequence[SelectionRow]) 
     notes = [" ".join([reading, *few_note(one for row in rows for one in (row.inside, row.outside) if one)])]
     judges = _judge_notes(run)
     notes += ["\n".join(judges)] if judges else []
-    return Table("Selection and reading", header, body, signature(run, analysis, names), notes, names=2)
+    return Table("Selection and reading", header, body, signature(run, names), notes, names=2)
 
 
-def failure_table(run: Run, analysis: Analysis) -> Table:
+def failure_table(run: Run) -> Table:
     """What was planned and what came of it, by method; below it where, and the commonest errors."""
     header = ["method", "planned", "answered", "missing", "failed", "undefined", "empty", "truncated"]
     body: list[Row] = [
@@ -95,9 +95,7 @@ def failure_table(run: Run, analysis: Analysis) -> Table:
         "and of its pairs. Pairs hold only the questions that both methods have answered."
     )
     lists = ["\n".join(lines) for lines in (_gaps(run), _errors(run), _reading_notes(run)) if lines]
-    return Table(
-        "Failures and missing answers", header, body, signature(run, analysis, _names(run)), [reading, *lists]
-    )
+    return Table("Failures and missing answers", header, body, signature(run, _names(run)), [reading, *lists])
 
 
 def _names(run: Run) -> list[str]:

@@ -29,7 +29,7 @@ PAIRED = (
 COST = (
     "model,method,task,n,warm,seconds_median,seconds_p90,ratio,ratio_low,ratio_high,"
     "prompt_tokens,new_tokens,calls,encoder_tokens,judge_tokens,peak_bytes,retrieval_share,"
-    "planned,answered,missing,failed,undefined,empty,truncated"
+    "calibration_seconds,planned,answered,missing,failed,undefined,empty,truncated"
 )
 SELECTION = (
     "model,method,task,n,clusters,recall,recall_low,recall_high,complete,complete_low,complete_high,cut,"
@@ -81,7 +81,9 @@ def _identity(run: Run, analysis: Analysis) -> dict[str, Any]:
         "settings": dict(run.settings),
         "commit": run.sessions[-1].get("commit"),
         "command": run.commands[-1],
-        "signature": signature(run, analysis, [task.name for task in run.tasks], tested=True).strip("`"),
+        "signature": signature(
+            run, [task.name for task in run.tasks], families=analysis.family_sizes, margin=analysis.margin
+        ).strip("`"),
         "families": dict(analysis.family_sizes),
         "failures": run.failures,
     }
@@ -122,7 +124,8 @@ def _cost_rows(run: Run, costs: Mapping[tuple[str, str], CostRow]) -> Rows:
         times = (row.n, row.warm, row.median, row.p90, *ratio)
         tokens = (row.prompt_tokens, row.new_tokens, row.calls, row.encoder_tokens, row.judge_tokens)
         counts = vars(row.tally).values()
-        yield run.model, row.method, row.task, *times, *tokens, row.peak_bytes, row.retrieval_share, *counts
+        others = (row.peak_bytes, row.retrieval_share, row.calibration)
+        yield run.model, row.method, row.task, *times, *tokens, *others, *counts
 
 
 def _selection_rows(run: Run, picked: Sequence[SelectionRow]) -> Rows:

@@ -77,7 +77,7 @@ function gap(example, now) {
 }
 
 function chosen(now) {
-  const tasks = data.tasks.filter((task) => task.name === now.task || (now.task === "macro" && task.mean));
+  const tasks = data.tasks.filter((task) => task.name === now.task || (now.task === data.macro && task.mean));
   const found = tasks.flatMap((task) => task.examples.map((example) => ({ ...example, task: task.name })))
     .filter((example) => example.said[now.method] && (now.bucket === "all" || example.bucket === now.bucket));
   // The sort is stable: where the gap is the same the order is that of the ids.
@@ -150,11 +150,11 @@ function drill() {
   const title = make("h2", "Questions behind the number");
   const controls = make("div", undefined, "controls");
   const names = data.tasks.map((task) => task.name);
-  const buckets = new Set(tasks.flatMap((task) => task.examples.map((example) => example.bucket)));
+  const buckets = [...new Set(tasks.flatMap((task) => task.examples.map((example) => example.bucket)))].sort(compare);
   controls.append(
     select("method", data.methods, data.methods[now.method], (method) => go({ method })),
     select("against", data.methods, data.methods[now.versus], (versus) => go({ versus })),
-    select("task", ["macro", ...names], now.task, (task) => go({ task, bucket: "all" })),
+    select("task", [data.macro, ...names], now.task, (task) => go({ task, bucket: "all" })),
     select("bucket", ["all", ...buckets], now.bucket, (bucket) => go({ bucket })),
   );
   const list = make("div");

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from reports import statistics
-from reports.analysis import ALL, Analysis, pair
+from reports.analysis import ALL, pair
 from reports.charts import octave
 from reports.collect import Run
 from reports.cost import warm_seconds
@@ -54,10 +53,10 @@ WHOLE = {
 }
 
 
-def published_tables(run: Run, analysis: Analysis) -> list[Table]:
+def published_tables(run: Run) -> list[Table]:
     """What is published for the run's reader (for one without any, the LongBench means of the others), and what
     touches its tasks and lengths: multi-hop sets, context extension and truncation by category, efficiency."""
-    line = signature(run, analysis, [task.name for task in run.tasks])
+    line = signature(run, [task.name for task in run.tasks])
     makers = (_by_reader, _multi_hop, _extension, _truncated, _efficiency)
     return [table for make in makers if (table := make(run, line))]
 
@@ -223,7 +222,7 @@ def _estimate(
     part = own.within(bucket) if own else None
     if part is None or len(set(part.tasks)) < len(tasks):
         return None
-    return statistics.mean_interval(part.first, part.clusters, part.tasks)
+    return part.mean()
 
 
 def _label(run: Run, name: str) -> str:

@@ -153,7 +153,7 @@ def _score_table(
         " ".join([*notes, *unlike, *controls, *few_note(shown.values())]),
         *(["\n".join(unused)] if unused else []),
     ]
-    return Table(title, header, rows, signature(run, analysis, _tasks(run, names), tested=True), notes)
+    return Table(title, header, rows, _tested(run, analysis, names), notes)
 
 
 def _left_out(run: Run, names: Sequence[str]) -> list[str]:
@@ -199,8 +199,10 @@ def _range(counts: Iterable[int]) -> str:
     return str(values[0]) if len(values) == 1 else f"{values[0]}–{values[-1]}"
 
 
-def _tasks(run: Run, names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(task for name in names for task in task_names(run, name)))
+def _tested(run: Run, analysis: Analysis, names: Sequence[str]) -> str:
+    """The signature of a table with tests."""
+    tasks = list(dict.fromkeys(task for name in names for task in task_names(run, name)))
+    return signature(run, tasks, families=analysis.family_sizes, margin=analysis.margin)
 
 
 def _arrow_note(run: Run, analysis: Analysis) -> str:
@@ -252,7 +254,7 @@ def _paired_table(run: Run, analysis: Analysis, title: str, names: Sequence[str]
     controls = controls if any(contrast.family == CONTROL for *_, contrast in found) else []
     margin = [] if analysis.margin is None else [margin_note(run.baseline, analysis.margin)]
     notes = [" ".join([reading, *margin, *controls, *_difference_notes(one for *_, one in found)])]
-    line = signature(run, analysis, _tasks(run, names), tested=True)
+    line = _tested(run, analysis, names)
     return Table(title, header, rows, line, notes, names=2)
 
 
@@ -321,7 +323,7 @@ def _bucket_scores(run: Run, analysis: Analysis, title: str, places: Sequence[tu
     ]
     shown = [one for (_, *place), one in analysis.results.items() if tuple(place) in places]
     header: Row = ["method", *(_heading(analysis, *place) for place in places)]
-    return Table(title, header, rows, signature(run, analysis, [places[0][0]]), few_note(shown))
+    return Table(title, header, rows, signature(run, [places[0][0]]), few_note(shown))
 
 
 def _bucket_cell(analysis: Analysis, place: Place) -> Cell:
@@ -342,7 +344,7 @@ def _bucket_differences(run: Run, analysis: Analysis, title: str, places: Sequen
     sized = [_sized(Cell(bucket), column) for (_, bucket), column in zip(places, columns, strict=True)]
     contrasts = [analysis.contrasts[place] for place in found]
     notes = _difference_notes([one for one in contrasts if not one.few]) + few_note(found.values())
-    line = signature(run, analysis, [places[0][0]])
+    line = signature(run, [places[0][0]])
     return Table(title, ["method", *sized], rows, line, [" ".join(notes)] if notes else [])
 
 

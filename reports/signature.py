@@ -5,18 +5,20 @@ Exercised by ``python -m reports RUN_DIR``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from comparison.records import KEY_VERSION
-from reports.analysis import CONFIRMATORY, EXPLORATORY, Analysis
+from reports.analysis import CONFIRMATORY, EXPLORATORY
 from reports.collect import Run
 from reports.statistics import DRAWS
 from reports.tables import code
 
 
-def signature(run: Run, analysis: Analysis, tasks: Sequence[str], *, tested: bool = False) -> str:
-    """Model, tasks, sizes, key, interval, test, correction, failure policy, code and device, in one code
-    span."""
+def signature(
+    run: Run, tasks: Sequence[str], *, families: Mapping[str, int] | None = None, margin: float | None = None
+) -> str:
+    """Model, tasks, sizes, key, interval, failure policy, code and device, in one code span; where something is
+    tested, also the test and the sizes of its `families` (and the `margin`, 0 to 1)."""
     parts = [
         _versioned(str(run.settings["model"]), run.settings.get("revision")),
         _task_part(run, tasks),
@@ -25,13 +27,13 @@ def signature(run: Run, analysis: Analysis, tasks: Sequence[str], *, tested: boo
         f"key v{KEY_VERSION}",
         "95% clustered t interval",
     ]
-    if tested:
+    if families:
         parts += [
             f"cluster sign-flip, {DRAWS} draws or exact, seeded from {run.key[:8]}",
-            f"Holm m={analysis.family_sizes[CONFIRMATORY]}",
-            f"Benjamini-Hochberg m={analysis.family_sizes[EXPLORATORY]}",
+            f"Holm m={families[CONFIRMATORY]}",
+            f"Benjamini-Hochberg m={families[EXPLORATORY]}",
         ]
-        parts += [f"margin {100 * analysis.margin:g}"] if analysis.margin is not None else []
+        parts += [f"margin {100 * margin:g}"] if margin is not None else []
     failures = "score zero" if run.failures == "zero" else "excluded"
     parts += [f"failures {failures}", _code_part(run), _device_part(run)]
     return code(" · ".join(parts))

@@ -23,7 +23,7 @@ from benchmarks.paragraphs import (
     source_rows,
     supported,
 )
-from benchmarks.sources import HubRows, hub_rows
+from benchmarks.sources import hub_rows
 
 HUB = "hotpotqa/hotpot_qa"
 
@@ -42,8 +42,7 @@ def hotpotqa(
     """
     bad: list[str] = []
     source = local_source(data_dir, "hotpotqa") or hub_rows(HUB, "distractor", "validation")
-    rows = source if isinstance(source, HubRows) else source_rows(source, bad)
-    questions = read_questions(rows, parse, bad)
+    questions = read_questions(source_rows(source, bad), parse, bad)
     task = paragraph_task("hotpotqa", "hotpotqa_f1", source.revision)
     return paragraph_sets(
         count_tokens, task, questions, bad, seed=seed, lengths=lengths, samples=samples, evidence=evidence

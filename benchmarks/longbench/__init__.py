@@ -11,7 +11,7 @@ the two are never mixed in one table. Exercised by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -80,21 +80,7 @@ def longbench_e(
         yield _task_set(task, category, rows, bucket=templates.bucket)
 
 
-@dataclass(frozen=True)
-class FileRows:
-    """The rows of one file; those that cannot be read are added to `bad`."""
-
-    source: Source
-
-    @property
-    def revision(self) -> str:
-        return self.source.revision
-
-    def read(self, bad: list[str]) -> Iterable[tuple[str, Mapping[str, Any]]]:
-        return read_rows(self.source, bad)
-
-
-Rows = FileRows | HubRows
+Rows = Source | HubRows
 
 
 def _task(name: str, profile: Profile, reader: str, code_similarity: CodeSimilarity) -> Task:
@@ -129,7 +115,7 @@ def _find_rows(
         files = {path.name: path for path in sorted(folder.glob("*.jsonl"))}
         if files:
             there = _present(benchmark, names, files, str(folder), all_of)
-            return {name: FileRows(local_file(path)) for name, path in there.items()}
+            return {name: local_file(path) for name, path in there.items()}
         if not (folder / "data.zip").is_file():
             raise DataError(f"{folder} holds neither <task>.jsonl nor data.zip: put LongBench's files there")
         members = zip_members(folder / "data.zip")
@@ -137,8 +123,7 @@ def _find_rows(
     else:
         source = _from_hub(folder)
         members, archive = zip_members(source.path, revision=source.revision), source.name
-    found = _present(benchmark, names, members, archive, all_of)
-    return {name: FileRows(member) for name, member in found.items()}
+    return _present(benchmark, names, members, archive, all_of)
 
 
 def _from_hub(folder: Path | None) -> Source:
@@ -178,7 +163,7 @@ def _task_set(
     rules = "" if task.revision == "1" else f"{task.revision}-"
     task = replace(task, revision=rules + rows.revision)
     examples: list[Example] = []
-    for place, fields in rows.read(bad) if isinstance(rows, FileRows) else rows:
+    for place, fields in read_rows(rows, bad):
         example = make_example(task, fields, place, category, bucket)
         if isinstance(example, str):
             bad.append(f"{place}: {example}")

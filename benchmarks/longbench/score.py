@@ -58,12 +58,22 @@ def score_folder(
     }
     if not any(scored.values()):
         raise ValueError(f"{folder} holds no row that can be scored; {notes[0]}")
-    average_of: Callable[[Mapping[str, Any], Averages], Any] = _bucket_average if e else _average
-    tasks = {name: (bucket_scores if e else task_score)(rows) for name, rows in scored.items()}
+    tasks: dict[str, Any] = {
+        name: (bucket_scores if e else task_score)(rows) for name, rows in scored.items()
+    }
+
+    def over(average: Callable[[Mapping[str, Value]], Value]) -> Value | Buckets:
+        if not e:
+            return average(tasks)
+        return {
+            bucket: average({name: scores[bucket] for name, scores in tasks.items()})
+            for bucket in templates.BUCKETS
+        }
+
     return {
         "tasks": tasks,
-        "average_tasks": average_of(tasks, average_tasks),
-        "average_categories": average_of(tasks, average_categories),
+        "average_tasks": over(average_tasks),
+        "average_categories": over(average_categories),
         "code_similarity": code_similarity,
         "n": {name: len(rows) for name, rows in scored.items()},
     }, notes
@@ -129,10 +139,8 @@ def _kind(fields: Mapping[str, Any], field: str) -> str:
 def task_score(rows: Sequence[ScoredRow]) -> Value:
     """100 times the mean, two decimals; None without rows."""
     total = 0.0
-    for (
-        row
-    ) in rows:  # one by one as officially: from Python 3.12 on `sum` rounds less, which a tie would show
-        total += row.score
+    for row in rows:
+        total += row.score  # as officially: from Python 3.12 on `sum` rounds less, which a tie would show
     return round(100 * total / len(rows), 2) if rows else None
 
 
@@ -144,9 +152,6 @@ def bucket_scores(rows: Sequence[ScoredRow]) -> Buckets:
         name: float(np.round(100 * np.mean(values), 2)) if values else None
         for name, values in by_bucket.items()
     }
-
-
-Averages = Callable[[Mapping[str, Value]], Value]
 
 
 def average_tasks(scores: Mapping[str, Value]) -> Value:
@@ -170,14 +175,3 @@ def _mean(values: Iterable[Value], digits: int | None = 2) -> Value:
         return None
     mean = sum(there) / len(there)
     return mean if digits is None else round(mean, digits)
-
-
-def _average(tasks: Mapping[str, Value], average: Averages) -> Value:
-    return average(tasks)
-
-
-def _bucket_average(tasks: Mapping[str, Buckets], average: Averages) -> Buckets:
-    return {
-        bucket: average({name: scores[bucket] for name, scores in tasks.items()})
-        for bucket in templates.BUCKETS
-    }

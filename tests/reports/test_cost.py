@@ -11,7 +11,6 @@ import pytest
 from fake_run import SMALL, Row, facts_task
 from scipy import stats
 
-from reports.analysis import analyse
 from reports.collect import read_run
 from reports.cost import Tally, cost_rows, tally
 from reports.cost_tables import cost_table, failure_table, selection_table
@@ -63,7 +62,7 @@ def test_an_error_is_one_line_whatever_the_ids_of_its_examples(tmp_path, error, 
         return row | {"example": name, "error": error.format(name), "score": 0.0}
 
     run = read_run(replace(ONE_TASK, edit=edit).write(tmp_path))
-    errors = failure_table(run, analyse(run)).notes[-1]
+    errors = failure_table(run).notes[-1]
     assert errors == f"- 120 × `{expected}`"
 
 
@@ -94,14 +93,14 @@ def test_a_calibration_is_a_cost_beside_the_seconds_of_a_question(tmp_path):
     rows = cost_rows(run)
     assert rows["oprm", "recall"].calibration == 13.25
     assert rows["full", "recall"].calibration is None
-    table = cost_table(run, analyse(run), rows)
+    table = cost_table(run, rows)
     place = table.header.index("calibration s")
     shown = {method.label: cells[place] for method, cells in zip(run.methods, table.rows, strict=True)}
     assert shown.pop("oprm") == "13.2"
     assert set(shown.values()) == {"–"}
     assert "Calibration is what" in table.notes[0]
     plain = read_run(ONE_TASK.write(tmp_path / "plain"))
-    assert "calibration s" not in cost_table(plain, analyse(plain), cost_rows(plain)).header
+    assert "calibration s" not in cost_table(plain, cost_rows(plain)).header
 
 
 def test_what_a_ranker_reads_is_shown_where_there_is_any(tmp_path):
@@ -117,12 +116,12 @@ def test_what_a_ranker_reads_is_shown_where_there_is_any(tmp_path):
     row = rows["rag:retriever=bm25", "recall"]
     expected = sum((900, 300, 0)[int(example[-1]) % 3] for example in given) / len(given)
     assert (row.encoder_tokens, row.judge_tokens) == (50, pytest.approx(expected))
-    table = cost_table(run, analyse(run), rows)
+    table = cost_table(run, rows)
     assert table.header[6:9] == ["prompt tokens", "encoder tokens", "judge tokens"]
     assert all(len(cells) == len(table.header) for cells in table.rows)
     assert "Judge tokens" in table.notes[0]
     plain = read_run(ONE_TASK.write(tmp_path / "plain"))
-    assert "judge tokens" not in cost_table(plain, analyse(plain), cost_rows(plain)).header
+    assert "judge tokens" not in cost_table(plain, cost_rows(plain)).header
 
 
 @pytest.mark.parametrize(("rate", "doubt"), [(0.9, ""), (0.6, ": too rarely, its order says little")])
@@ -131,7 +130,7 @@ def test_the_report_says_how_often_a_judges_two_orders_agree(tmp_path, rate, dou
         return row | {"details": {"consistency": rate} if row["method"] == "rag:retriever=bm25" else {}}
 
     run = read_run(replace(ONE_TASK, edit=edit).write(tmp_path))
-    table = selection_table(run, analyse(run), selection_rows(run))
+    table = selection_table(run, selection_rows(run))
     assert table is not None
     (line,) = table.notes[1:]
     assert line == (
@@ -183,14 +182,14 @@ def test_an_imported_method_has_no_row_and_the_table_says_so(tmp_path):
     run = read_run(replace(ONE_TASK, imported=("oprm",)).write(tmp_path))
     costs = cost_rows(run)
     assert {method for method, _ in costs} == {"full", "rag:retriever=bm25", "closed_book"}
-    table = cost_table(run, analyse(run), costs)
+    table = cost_table(run, costs)
     assert "The answers of `oprm` were imported" in table.notes[0]
     assert not any("oprm" in row[0].text for row in table.rows)
 
 
 def test_nothing_is_said_of_imports_where_there_are_none(small):
-    run, analysis = small
-    assert "imported" not in cost_table(run, analysis, cost_rows(run)).notes[0]
+    run, _ = small
+    assert "imported" not in cost_table(run, cost_rows(run)).notes[0]
 
 
 def test_an_error_that_names_its_example_is_one_error(tmp_path):
@@ -199,4 +198,4 @@ def test_an_error_that_names_its_example_is_one_error(tmp_path):
         return row | {"error": f"ValueError: {row['example']} is odd", "score": 0.0} if failed else row
 
     run = read_run(replace(ONE_TASK, edit=edit).write(tmp_path))
-    assert failure_table(run, analyse(run)).notes[-1] == "- 15 × `ValueError: ID is odd`"
+    assert failure_table(run).notes[-1] == "- 15 × `ValueError: ID is odd`"

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from fake_run import SMALL, FakeRun, FakeTask, Row
 
-from reports.analysis import analyse
 from reports.collect import Run, read_run
 from reports.published import WHOLE, published_tables
 from reports.published_numbers import (
@@ -44,7 +43,7 @@ def longbench(path: str, *tasks: str, benchmark: str = "longbench", label: str =
 
 def made(fake: FakeRun, folder: Path) -> tuple[Run, list[Table]]:
     run = read_run(fake.write(folder))
-    return run, published_tables(run, analyse(run))
+    return run, published_tables(run)
 
 
 def titled(tables: list[Table], words: str) -> Table:
