@@ -10,8 +10,10 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+
+from comparison.command_line import Parser, path_of, run_program
 
 EXAMPLES = """\
 examples:
@@ -34,21 +36,12 @@ flags, and method and benchmark are lists of SPECs.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, but an error is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (--help shows all flags)\n")
-
-
-def parser() -> argparse.ArgumentParser:
-    flags = _Parser(
+def parser() -> Parser:
+    flags = Parser(
         prog="run_compare.py",
         description="Compare inference methods of one long-context reader on the same examples.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,  # what was not given is the config file's to say
-        allow_abbrev=False,
     )
     add = flags.add_argument
     add("--model", metavar="NAME", help="tiny (the embedded model, the default), a hub id or a local folder")
@@ -87,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add("--executor", choices=("serial", "ray"), help="who answers: this machine, or Ray's workers (serial)")
     add("--workers", metavar="N", type=int, help="Ray: workers (the cluster's GPUs, or one a machine)")
     add("--ray-address", metavar="ADDR", help="Ray: a cluster to join (default: one on this machine)")
-    add("--config", metavar="FILE", type=Path, help="a TOML file of these settings; flags win over it")
+    add("--config", metavar="FILE", type=path_of, help="a TOML file of these settings; flags win over it")
     add("--dry-run", action="store_true", help="print what would be run, with counts, and stop")
     add("--list", action="store_true", help="list the methods, benchmarks and retrievers, and stop")
     return flags
@@ -96,21 +89,16 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for a user's error, 130 when interrupted."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    try:
-        if arguments[:1] == ["doctor"]:
-            return _doctor(arguments[1:])
-        given = vars(parser().parse_args(arguments))
-        return _list() if given.get("list") else _compare(given, arguments)
-    except KeyboardInterrupt:
-        print(
-            "interrupted: the answers so far are kept, the same command goes on from there", file=sys.stderr
-        )
-        return 130
-    except (ValueError, OSError) as problem:
-        from comparison.records import printable
+    answers_nothing = arguments[:1] == ["doctor"] or {"--list", "--dry-run"} & set(arguments)
+    kept = "" if answers_nothing else "the answers so far are kept, the same command goes on from there"
+    return run_program("run_compare.py", partial(_run, arguments), kept)
 
-        print(f"run_compare.py: error: {printable(' '.join(str(problem).split()))}", file=sys.stderr)
-        return 2
+
+def _run(arguments: Sequence[str]) -> int:
+    if arguments[:1] == ["doctor"]:
+        return _doctor(arguments[1:])
+    given = vars(parser().parse_args(arguments))
+    return _list() if given.get("list") else _compare(given, arguments)
 
 
 def _doctor(flags: Sequence[str]) -> int:

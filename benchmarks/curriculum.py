@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from benchmarks import english
 from benchmarks.lessons import Lesson, Teacher
 
 PASS_MARK, LATE_MARK, MEMORY = 0.88, 0.84, 0.95
 Write = Callable[[], Lesson]
-Writer = Callable[
-    [Teacher, random.Random], Write
-]  # sizes are drawn once a batch, so that its rows are of like length
+# Sizes are drawn once a batch, so that its rows are of like length.
+Writer = Callable[[Teacher, random.Random], Write]
 
 
 def write_batch(teacher: Teacher, writer: Writer, rng: random.Random, tokens: int) -> list[Lesson]:
@@ -129,7 +128,7 @@ class Ladder:
     finals: Sequence[Writer]  # mixed in once the top is reached
     rung: int = 0
     accuracy: float = 0.0
-    updates: int = field(default=0)
+    updates: int = 0
 
     @property
     def done(self) -> bool:

@@ -24,6 +24,7 @@ NOISE = (
 )
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+")
 Item = TypeVar("Item")
+Hidden = TypeVar("Hidden", bound="tuple[str, Span] | None")
 
 
 def read_folder(benchmark: str, folder: Path) -> str:
@@ -83,6 +84,28 @@ def most_units(tokens: Callable[[int], int], budget: int) -> int:
             high, most = middle, count
         halve = not halve
     return low
+
+
+def fit_needle(
+    benchmark: str,
+    length: int,
+    tokens: Callable[[str], int],
+    behind: Callable[[int], str],
+    inside: Callable[[int], Hidden],
+) -> Hidden:
+    """`inside(n)`, a context with the needle in it and the needle's place, of the most units that fit the length.
+
+    How many do is found with the needle `behind` them; among them it may take a token more, and they give way
+    then, one by one. None where `inside` finds no place. ValueError where not one unit fits."""
+    number = most_units(lambda n: tokens(behind(n)), length)
+    if number < 1:
+        least = tokens(behind(1))
+        raise ValueError(
+            f"{benchmark}: lengths={length} is too short: for this reader it takes {least} tokens"
+        )
+    while (hidden := inside(number)) is not None and number and tokens(hidden[0]) > length:
+        number -= 1
+    return hidden
 
 
 def hide(before: str, needle: str, after: str, separator: str) -> tuple[str, Span]:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.base import CountTokens, Example, Outline, Task, TaskSet, stable_seed
+from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, stable_seed
 from benchmarks.generated import GeneratedExamples, Sketch
-from benchmarks.haystack import haystack_revision, hide, most_units, read_folder, repeat
+from benchmarks.haystack import fit_needle, haystack_revision, hide, read_folder, repeat
 from benchmarks.passages import check_numbers
 
 NEEDLE = "\nThe best thing to do in San Francisco is eat a sandwich and sit in Dolores Park on a sunny day.\n"
@@ -39,7 +39,8 @@ def kamradt(
 ) -> list[TaskSet]:
     """`samples` examples for each length (tokens of the whole prompt) and depth (percent); the bucket is the
     length. The first sample of a cell begins where the texts begin, as the original does, the others at a
-    random sentence. ValueError where there is no haystack or a length is too short."""
+    random sentence; what begins at the same word is one haystack, hence one cluster. ValueError where there is
+    no haystack or a length is too short."""
     check_numbers("kamradt: lengths", lengths, 1)
     check_numbers("kamradt: depths", depths, 0, 100)
     check_numbers("kamradt: samples", (samples,), 1)
@@ -56,7 +57,7 @@ def kamradt(
     )
     starts = [0, *(place + 1 for place, word in enumerate(words[:-1]) if STOP.search(word))]
     essays = _Essays(count_tokens, task, words, starts, seed)
-    essays.example(min(lengths), depths[0], 0)  # a length that is too short is refused before it is asked for
+    essays.sketch(min(lengths), depths[0], 0).make()  # a length too short is refused before it is asked for
     cells = [(length, depth) for length in lengths for depth in depths]
     sketches = (essays.sketch(*cell, index) for cell in cells for index in range(samples))
     return [TaskSet(task, GeneratedExamples(sketches))]
@@ -73,41 +74,30 @@ class _Essays:
     seed: int
 
     def sketch(self, length: int, depth: int, index: int) -> Sketch:
-        name = self._name(length, depth, index)
-        outline = Outline(name, str(length), KEYWORDS, document=name)
-        return Sketch(outline, partial(self.example, length, depth, index))
-
-    def _name(self, length: int, depth: int, index: int) -> str:
-        return f"kamradt-{length}-d{depth}-s{self.seed}-{index:03d}"
-
-    def example(self, length: int, depth: int, index: int) -> Example:
+        name = f"kamradt-{length}-d{depth}-s{self.seed}-{index:03d}"
         rng = random.Random(stable_seed("kamradt", self.seed, length, depth, index))
         start = rng.choice(self.starts) if index else 0
+        outline = Outline(name, str(length), KEYWORDS, document=f"kamradt-{self.task.revision}-{start}")
+        return Sketch(outline, partial(self._example, outline, length, depth, start))
 
-        def appended(number: int) -> int:
-            return self._tokens("".join(repeat(self.words, number, start)) + NEEDLE)
-
-        number = most_units(appended, length)
-        if number < 1:
-            raise ValueError(
-                f"kamradt: lengths={length} is too short: for this reader it takes {appended(1)} tokens"
-            )
-        # Inside the text the needle may take a token more than behind it: give way then.
-        while True:
+    def _example(self, outline: Outline, length: int, depth: int, start: int) -> Example:
+        def inside(number: int) -> tuple[str, Span]:
             pieces = repeat(self.words, number, start)
             place = _place(pieces, depth)
-            context, span = hide("".join(pieces[:place]), NEEDLE, "".join(pieces[place:]), "")
-            tokens = self._tokens(context)
-            if tokens <= length or not number:
-                break
-            number -= 1
+            return hide("".join(pieces[:place]), NEEDLE, "".join(pieces[place:]), "")
+
+        def behind(number: int) -> str:
+            return "".join(repeat(self.words, number, start)) + NEEDLE
+
+        context, span = fit_needle("kamradt", length, self._tokens, behind, inside)
         return Example(
-            id=self._name(length, depth, index),
+            id=outline.id,
             context=context,
             question=QUESTION,
-            answers=KEYWORDS,
-            length=tokens,
-            bucket=str(length),
+            answers=outline.answers,
+            length=self._tokens(context),
+            bucket=outline.bucket,
+            cluster=outline.document,
             evidence=((span[0] + 1, span[1] - 1),),
             tags={
                 "length": length,

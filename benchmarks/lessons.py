@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from benchmarks import english
 
 IGNORE = -100
-SLOTS = {"{0}": -1, "{1}": -2, "{question}": -3, "{a}": -4, "{b}": -5}
+KEY, VALUE, QUESTION, A, B = -1, -2, -3, -4, -5  # no token has such an id
+SLOTS = {"{0}": KEY, "{1}": VALUE, "{question}": QUESTION, "{a}": A, "{b}": B}
 COIN_WEIGHT = 0.5  # for a pair where neither passage is relevant: keeps the judge undecided
 
 
@@ -92,8 +93,8 @@ class Teacher:
 
     def fact(self, relation: str, key: int, value: int) -> Sentence:
         template = self.dense if relation == "dense" else self.facts[relation]
-        ids = [key if i == -1 else value if i == -2 else i for i in template]
-        return Sentence(ids, (relation, key), value, template.index(-1), template.index(-2))
+        ids = [key if i == KEY else value if i == VALUE else i for i in template]
+        return Sentence(ids, (relation, key), value, template.index(KEY), template.index(VALUE))
 
     def filler(self, rng: random.Random, names: Sequence[int]) -> Sentence:
         named = bool(names) and rng.random() < english.PERSON_SHARE
@@ -149,9 +150,8 @@ class Teacher:
         cut: float = 0.4,
     ) -> Text:
         """Shuffle groups and fillers into a text; cut a window of that many tokens out of it, or ragged ends."""
-        names = [s.key[1] for group in groups for s in group if s.key and s.key[0] != "called"] + self.names[
-            :50
-        ]
+        names = [s.key[1] for group in groups for s in group if s.key and s.key[0] != "called"]
+        names += self.names[:50]
         groups = groups + [[self.filler(rng, names)] for _ in range(fillers)]
         rng.shuffle(groups)
         sentences = [sentence for group in groups for sentence in group]
@@ -216,10 +216,10 @@ class Teacher:
         """`texts` are passages A and B; the last two tokens of their sentences are traced."""
         ids: list[int] = []
         traced: dict[int, int] = {}
-        tail = self.pair.index(-5) + 1
+        tail = self.pair.index(B) + 1
         for token in self.pair[:tail]:
-            if token in (-4, -5):
-                side = 0 if token == -4 else 1
+            if token in (A, B):
+                side = 0 if token == A else 1
                 for end in texts[side].ends:
                     traced[len(ids) + end - 1] = traced[len(ids) + end - 2] = self.letters[side]
                 ids += texts[side].ids
@@ -244,8 +244,9 @@ class Teacher:
         present = {key: [value] for key, value in text.present.items() if key[0] != "called"}
         direct, chained = sorted(present), []
         if hops:
-            present |= _chained(text)
+            present |= self._chained(text)
             chained = sorted(key for key in present if key[0] == "called")
+        wording = [QUESTION, *self.encode("Answer:")] if dense else self.question
         for _ in range(questions):
             keys = chained if chained and rng.random() < 0.8 else direct
             if keys and rng.random() >= absent:
@@ -257,17 +258,23 @@ class Teacher:
                 continue
             else:
                 key, answer = self._absent_key(rng, text), [self.error]
-            wording = [-3, *self.encode("Answer:")] if dense else self.question
-            linked = [answer[0], *self.link, answer[1]] if len(answer) == 2 else answer
-            self._append(lesson, wording, key, linked)
+            self._append(lesson, wording, key, answer)
         return lesson
+
+    def _chained(self, text: Text) -> dict[tuple[str, int], list[int]]:
+        """The jobs whose person's office is in the text as well, with the answer: both of its steps, linked."""
+        chains = {}
+        for key, person in text.present.items():
+            if key[0] == "called" and ("office", person) in text.present:
+                chains[key] = [person, *self.link, text.present["office", person]]
+        return chains
 
     def _append(
         self, lesson: Lesson, wording: list[int], key: tuple[str, int], answer: list[int], weight: float = 1.0
     ) -> None:
         """Add one question and its answer, whose tokens and closing end are what the loss counts."""
-        asked = [key[1] if i == -1 else i for i in self.asks[key[0]]]
-        prompt = [i for token in wording for i in (asked if token == -3 else [token])]
+        asked = [key[1] if i == KEY else i for i in self.asks[key[0]]]
+        prompt = [i for token in wording for i in (asked if token == QUESTION else [token])]
         goal = [*answer, self.end]
         lesson.ids.extend(prompt + goal)
         lesson.targets.extend([IGNORE] * (len(prompt) - 1) + goal + [IGNORE])
@@ -333,12 +340,3 @@ def _note(
         present[sentence.key] = sentence.value
     elif has_key:
         named.append(sentence.key)
-
-
-def _chained(text: Text) -> dict[tuple[str, int], list[int]]:
-    """The jobs whose person's office is in the text as well, with both steps of the answer."""
-    chains = {}
-    for key, person in text.present.items():
-        if key[0] == "called" and ("office", person) in text.present:
-            chains[key] = [person, text.present["office", person]]
-    return chains

@@ -19,7 +19,10 @@ CODE_SIMILARITIES: tuple[CodeSimilarity, ...] = get_args(CodeSimilarity)
 NOT_CODE = ("`", "#", "//")
 """Signs of a line that is a fence or a comment; the first line without any is taken as the code."""
 CONTROL = re.compile(r"[\x00-\x1f]")
-LETTERS = (re.compile(r"The correct answer is \(([A-D])\)"), re.compile(r"The correct answer is ([A-D])"))
+ANSWER_PHRASES = (
+    re.compile(r"The correct answer is \(([A-D])\)"),
+    re.compile(r"The correct answer is ([A-D])"),
+)
 
 
 def classification(prediction: str, answer: str, labels: Sequence[str]) -> float:
@@ -93,7 +96,7 @@ def code_similarity_levenshtein(prediction: str, answer: str) -> float:
 def longbench_v2(prediction: str, answer: str) -> float:
     """1 if the letter after "The correct answer is" is the answer; without the phrase there is none."""
     text = prediction.replace("*", "")
-    found = next((match[1] for pattern in LETTERS if (match := pattern.search(text))), None)
+    found = next((match[1] for pattern in ANSWER_PHRASES if (match := pattern.search(text))), None)
     return float(found == answer)
 
 

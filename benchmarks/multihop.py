@@ -22,7 +22,7 @@ from benchmarks.generated import Sketch
 from benchmarks.passages import (
     Draft,
     Passage,
-    Ruler,
+    TokenCounts,
     assemble,
     check_numbers,
     is_absent,
@@ -50,9 +50,10 @@ class Layout:
     chunk: int
 
     @property
-    def label(self) -> str:
+    def place(self) -> str:
+        """What an id says of it."""
         placed = {None: "", True: f"-in{self.chunk}", False: f"-over{self.chunk}"}[self.same_chunk]
-        return f"multihop-{self.length}-h{self.hops}-p{self.persons}-d{self.distance}{placed}"
+        return f"-d{self.distance}{placed}"
 
 
 def multihop(
@@ -79,22 +80,22 @@ def multihop(
     check_numbers("multihop: samples", (samples,), 1)
     check_numbers("multihop: distance", (distance,), 0)
     check_numbers("multihop: chunk", (chunk,), 1)
-    ruler = Ruler(count_tokens)
-    most = _most_persons(ruler, length, max(hops))
+    counts = TokenCounts(count_tokens)
+    most = _most_persons(counts, length, max(hops))
     if persons > most:
         raise ValueError(
             f"multihop: persons={persons} do not fit in {length} tokens: for this reader {most} do"
         )
     layouts = [Layout(persons, length, h, distance, same_chunk, chunk) for h in hops]
     for layout in layouts:  # what cannot be laid out is refused before it is asked for
-        _sketch(ruler, seed, layout, 0).make()
+        _sketch(counts, seed, layout, 0).make()
     sketches = [
-        (index, _sketch(ruler, seed, layout, index)) for layout in layouts for index in range(samples)
+        (index, _sketch(counts, seed, layout, index)) for layout in layouts for index in range(samples)
     ]
     return task_sets(MULTIHOP, MULTIHOP_ABSENT, sketches)
 
 
-def _most_persons(ruler: Ruler, length: int, hops: int) -> int:
+def _most_persons(counts: TokenCounts, length: int, hops: int) -> int:
     def person(rng: random.Random) -> str:
         name, boss = rng.sample(english.NAMES, 2)
         sentences = [
@@ -103,8 +104,10 @@ def _most_persons(ruler: Ruler, length: int, hops: int) -> int:
         ]
         return " ".join([*sentences, english.BOSS.format(name, boss)] if hops == 3 else sentences)
 
-    room = length - max(ruler.count(MULTIHOP.prompt("", QUESTIONS[hops].format(job))) for job in english.JOBS)
-    kind = ruler.spread(person)
+    room = length - max(
+        counts.count(MULTIHOP.prompt("", QUESTIONS[hops].format(job))) for job in english.JOBS
+    )
+    kind = counts.spread(person)
     return most_that_fit(room, lambda n: [(n, kind)])
 
 
@@ -154,7 +157,7 @@ class World:
         return [block for block in blocks if block]
 
 
-def _sketch(ruler: Ruler, seed: int, layout: Layout, index: int) -> Sketch:
+def _sketch(counts: TokenCounts, seed: int, layout: Layout, index: int) -> Sketch:
     hops, absent = layout.hops, is_absent(index)
     # Where the chain lies has no part in the seed: the same people and questions at every distance.
     source = stable_seed("multihop", seed, layout.length, hops, layout.persons, index)
@@ -171,14 +174,15 @@ def _sketch(ruler: Ruler, seed: int, layout: Layout, index: int) -> Sketch:
         length=layout.length,
         seed=stable_seed("filler", source),
     )
-    name = f"{layout.label}-s{seed}-{index:03d}"
+    label, number = f"multihop-{layout.length}-h{hops}-p{layout.persons}", f"-s{seed}-{index:03d}"
     answer = english.NO_ANSWER if absent else world.answer(hops)
-    outline = Outline(name, str(hops), (answer,), document=name)
-    return Sketch(outline, partial(_example, ruler, layout, draft, chain, others, outline))
+    # The people and the question, wherever their facts lie, are one cluster.
+    outline = Outline(label + layout.place + number, str(hops), (answer,), document=label + number)
+    return Sketch(outline, partial(_example, counts, layout, draft, chain, others, outline))
 
 
 def _example(
-    ruler: Ruler,
+    counts: TokenCounts,
     layout: Layout,
     draft: Draft,
     chain: tuple[str, ...],
@@ -186,7 +190,7 @@ def _example(
     outline: Outline,
 ) -> Example:
     hops = layout.hops
-    passage, places = _lay_out(ruler, layout, draft, chain, others)
+    passage, places = _lay_out(counts, layout, draft, chain, others)
     tags: dict[str, str | int | float] = {"hops": hops, "persons": layout.persons}
     evidence: tuple[Span, ...] = ()
     if outline.answers != (english.NO_ANSWER,):
@@ -194,7 +198,7 @@ def _example(
         evidence = tuple(passage.spans[fact] for fact in needed)
         tags["distance"] = int(max(right[0] - left[1] for left, right in pairwise(places)))
         tags["same_chunk"] = int(_chunks_of(places, layout.chunk)[0])
-        tags["token"] = passage.position(ruler, MULTIHOP, needed[0])
+        tags["token"] = passage.position(counts, MULTIHOP, needed[0])
     return Example(
         id=outline.id,
         context=passage.context,
@@ -204,18 +208,19 @@ def _example(
         bucket=outline.bucket,
         choices=english.CITIES,
         evidence=evidence,
+        cluster=outline.document,
         tags=tags,
     )
 
 
 def _lay_out(
-    ruler: Ruler, layout: Layout, draft: Draft, chain: tuple[str, ...], others: list[tuple[str, ...]]
+    counts: TokenCounts, layout: Layout, draft: Draft, chain: tuple[str, ...], others: list[tuple[str, ...]]
 ) -> tuple[Passage, list[Span]]:
     """A passage whose chain lies as the layout wants it, and the tokens of its facts as the reader counts."""
-    arrange = partial(_arrange, ruler, layout, chain, others)
+    arrange = partial(_arrange, counts, layout, chain, others)
     for attempt in range(ATTEMPTS):
-        passage = assemble(ruler, MULTIHOP, replace(draft, seed=draft.seed + attempt), arrange)
-        places = [passage.tokens(ruler, fact) for fact in chain]
+        passage = assemble(counts, MULTIHOP, replace(draft, seed=draft.seed + attempt), arrange)
+        places = [passage.tokens(counts, fact) for fact in chain]
         if layout.same_chunk in (None, _chunks_of(places, layout.chunk)[0]):
             return passage, places
     raise ValueError(
@@ -225,7 +230,7 @@ def _lay_out(
 
 
 def _arrange(
-    ruler: Ruler,
+    counts: TokenCounts,
     layout: Layout,
     chain: tuple[str, ...],
     others: list[tuple[str, ...]],
@@ -238,7 +243,7 @@ def _arrange(
     """
     blocks = others if layout.distance == 0 else [(fact,) for block in others for fact in block]
     units = rng.sample([*blocks, *((filler,) for filler in fillers)], len(blocks) + len(fillers))
-    ends = [0.0, *accumulate(sum(map(ruler.cost, unit)) for unit in units)]
+    ends = [0.0, *accumulate(sum(map(counts.cost, unit)) for unit in units)]
     options = _slots(ends, len(chain), layout.distance)
     if not options:
         raise ValueError(
@@ -246,7 +251,7 @@ def _arrange(
             f"at most {int(ends[-1] / (len(chain) - 1))} lie between two facts"
         )
     if layout.same_chunk is not None:
-        options = _fitting(options, ends, [ruler.cost(fact) for fact in chain], layout) or options
+        options = _fitting(options, ends, [counts.cost(fact) for fact in chain], layout) or options
     slots = rng.choice(options)
     sentences: list[str] = []
     for position in range(len(ends)):

@@ -14,13 +14,13 @@ from typing import Any
 
 from benchmarks.base import CountTokens, TaskSet
 from benchmarks.paragraphs import (
+    AnswerMetric,
     Paragraph,
     Question,
     RowError,
     local_source,
     need_text,
     paragraph_sets,
-    paragraph_task,
     read_questions,
     source_rows,
 )
@@ -36,15 +36,24 @@ def musique(
     data_dir: Path | None = None,
     lengths: tuple[int, ...] = (),
     samples: int | None = None,
+    metric: AnswerMetric = "f1",
 ) -> list[TaskSet]:
     """Every question of the file, or `samples` of them evenly over the hops; with `lengths` (tokens of the
-    whole prompt) their long versions."""
+    whole prompt) their long versions. Exact match (``metric=em``) is a task of its own."""
     bad: list[str] = []
     source = local_source(data_dir, "musique") or hub_file(*HUB)
     questions = read_questions(source_rows(source, bad), parse, bad)
-    task = paragraph_task("musique", "musique_f1", source.revision)
     return paragraph_sets(
-        count_tokens, task, questions, bad, seed=seed, lengths=lengths, samples=samples, evidence="paragraphs"
+        count_tokens,
+        "musique",
+        questions,
+        bad,
+        revision=source.revision,
+        metric=metric,
+        seed=seed,
+        lengths=lengths,
+        samples=samples,
+        evidence="paragraphs",
     )
 
 

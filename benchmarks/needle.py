@@ -15,7 +15,7 @@ from itertools import accumulate
 from benchmarks import english
 from benchmarks.base import CountTokens, Example, Outline, Task, TaskSet, stable_seed
 from benchmarks.generated import GeneratedExamples, Sketch
-from benchmarks.passages import Draft, Ruler, assemble, check_numbers, most_that_fit, shuffle
+from benchmarks.passages import Draft, TokenCounts, assemble, check_numbers, most_that_fit, shuffle
 
 NEEDLE = Task("needle", english.INSTRUCTION, english.QUESTION, metric="value", max_new_tokens=16)
 KINDS = (
@@ -42,35 +42,35 @@ def needle(
     check_numbers("needle: depths", depths, 0, 100)
     check_numbers("needle: samples", (samples,), 1)
     check_numbers("needle: facts", (facts,), 1, len(english.NAMES))
-    ruler = Ruler(count_tokens)
-    most = _most_needles(ruler, min(lengths))
+    counts = TokenCounts(count_tokens)
+    most = _most_needles(counts, min(lengths))
     if facts > most:
         raise ValueError(
             f"needle: facts={facts} do not fit in {min(lengths)} tokens: for this reader {most} do"
         )
     grid = [(length, depth) for length in lengths for depth in depths]
-    sketches = (_sketch(ruler, seed, *cell, facts, index) for cell in grid for index in range(samples))
+    sketches = (_sketch(counts, seed, *cell, facts, index) for cell in grid for index in range(samples))
     return [TaskSet(NEEDLE, GeneratedExamples(sketches))]
 
 
-def _most_needles(ruler: Ruler, length: int) -> int:
+def _most_needles(counts: TokenCounts, length: int) -> int:
     template, ask, values = KINDS[0]
-    office = ruler.spread(lambda rng: template.format(rng.choice(english.NAMES), rng.choice(values)))
-    room = length - max(ruler.count(NEEDLE.prompt("", ask.format(name))) for name in english.NAMES[:50])
+    office = counts.spread(lambda rng: template.format(rng.choice(english.NAMES), rng.choice(values)))
+    room = length - max(counts.count(NEEDLE.prompt("", ask.format(name))) for name in english.NAMES[:50])
     return most_that_fit(room, lambda n: [(n, office)])
 
 
 def _place(
-    ruler: Ruler, depth: int, facts: tuple[str, ...], fillers: list[str], rng: random.Random
+    counts: TokenCounts, depth: int, facts: tuple[str, ...], fillers: list[str], rng: random.Random
 ) -> list[str]:
     """The first fact between the two whole sentences nearest to the depth, the others anywhere."""
     rest = shuffle(facts[1:], fillers, rng)
-    ends = [0.0, *accumulate(map(ruler.cost, rest))]
+    ends = [0.0, *accumulate(map(counts.cost, rest))]
     slot = min(range(len(ends)), key=lambda i: abs(ends[i] - ends[-1] * depth / 100))
     return [*rest[:slot], facts[0], *rest[slot:]]
 
 
-def _sketch(ruler: Ruler, seed: int, length: int, depth: int, facts: int, index: int) -> Sketch:
+def _sketch(counts: TokenCounts, seed: int, length: int, depth: int, facts: int, index: int) -> Sketch:
     source = stable_seed("needle", seed, length, depth, facts, index)
     rng = random.Random(source)
     people = rng.sample(english.NAMES, facts)
@@ -81,11 +81,13 @@ def _sketch(ruler: Ruler, seed: int, length: int, depth: int, facts: int, index:
     draft = Draft(question, sentences, english.NAMES, length, stable_seed("filler", source))
     name = f"needle-{length}-d{depth}-f{facts}-s{seed}-{index:03d}"
     outline = Outline(name, str(length), (values[0],), document=name)
-    return Sketch(outline, partial(_example, ruler, draft, depth, kinds[0][2], outline))
+    return Sketch(outline, partial(_example, counts, draft, depth, kinds[0][2], outline))
 
 
-def _example(ruler: Ruler, draft: Draft, depth: int, choices: tuple[str, ...], outline: Outline) -> Example:
-    passage = assemble(ruler, NEEDLE, draft, partial(_place, ruler, depth, draft.facts))
+def _example(
+    counts: TokenCounts, draft: Draft, depth: int, choices: tuple[str, ...], outline: Outline
+) -> Example:
+    passage = assemble(counts, NEEDLE, draft, partial(_place, counts, depth, draft.facts))
     return Example(
         id=outline.id,
         context=passage.context,
@@ -99,6 +101,6 @@ def _example(ruler: Ruler, draft: Draft, depth: int, choices: tuple[str, ...], o
             "length": draft.length,
             "depth": depth,
             "facts": len(draft.facts),
-            "token": passage.position(ruler, NEEDLE, draft.facts[0]),
+            "token": passage.position(counts, NEEDLE, draft.facts[0]),
         },
     )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, digest, stable_seed
 from benchmarks.generated import GeneratedExamples, Sketch
@@ -25,6 +25,7 @@ from benchmarks.passages import check_numbers
 from benchmarks.sources import DataError, HubRows, Source, distinct, encodable, local_file, read_rows
 
 Evidence = Literal["paragraphs", "sentences"]
+AnswerMetric = Literal["f1", "em"]
 BREAK = "\n\n"
 # The wording of LongBench's three multi-hop tasks; these sets have no official prompt of their own.
 ORDER = "Answer the question based on the given passages. Only give me the answer and do not output any other words."
@@ -56,6 +57,11 @@ class Question:
     kind: str
     paragraphs: tuple[Paragraph, ...]
     tags: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def document(self) -> str:
+        """The same for every version of the question, and for another one on the same paragraphs."""
+        return digest(*sorted(paragraph.shown for paragraph in self.paragraphs))
 
 
 class RowError(ValueError):
@@ -123,13 +129,16 @@ def need_text(row: Mapping[str, Any], *fields: str) -> str:
     raise RowError(f"has no {' or '.join(fields)}")
 
 
-def paragraph_task(name: str, metric: str, revision: str) -> Task:
-    """The task of one set; `revision` says which data were read."""
+def paragraph_task(benchmark: str, metric: AnswerMetric, revision: str) -> Task:
+    """The task of one set; `revision` says which data were read. With exact match the task has a name of its
+    own, so that no column mixes it with F1. ValueError for another metric."""
+    if metric not in get_args(AnswerMetric):
+        raise ValueError(f"{benchmark}: metric={metric} is not one of {', '.join(get_args(AnswerMetric))}")
     return Task(
-        name=name,
+        name=benchmark if metric == "f1" else f"{benchmark}_{metric}",
         before=f"{ORDER}\n\nThe following are given passages.\n",
         after=f"{BREAK}{ORDER}{{clause}}\n\nQuestion: {{question}}\nAnswer:",
-        metric=metric,
+        metric=f"{benchmark}_{metric}",
         max_new_tokens=32,
         no_answer_clause=CLAUSE,
         revision=revision,
@@ -138,10 +147,12 @@ def paragraph_task(name: str, metric: str, revision: str) -> Task:
 
 def paragraph_sets(
     count_tokens: CountTokens,
-    task: Task,
+    benchmark: str,
     questions: Sequence[Question],
     left_out: Sequence[str],
     *,
+    revision: str,
+    metric: AnswerMetric,
     seed: int,
     lengths: tuple[int, ...],
     samples: int | None,
@@ -153,16 +164,17 @@ def paragraph_sets(
     `samples` keeps that many questions for each length, evenly over the types. ValueError where a length is
     too short for a question's own paragraphs, or where the file has too few paragraphs to fill it.
     """
+    task = paragraph_task(benchmark, metric, revision)
     if samples is not None:
-        check_numbers(f"{task.name}: samples", (samples,), 1)
+        check_numbers(f"{benchmark}: samples", (samples,), 1)
     chosen = questions if samples is None else _evenly(questions, samples)
     if not lengths:
         own = (_own_sketch(count_tokens, task, one, evidence) for one in chosen)
         return [TaskSet(task, GeneratedExamples(own), left_out=left_out)]
-    check_numbers(f"{task.name}: lengths", lengths, 1)
+    check_numbers(f"{benchmark}: lengths", lengths, 1)
     pool = {paragraph.title: paragraph for one in questions for paragraph in one.paragraphs}
     filler = [replace(paragraph, gold=False, support=()) for paragraph in pool.values()]
-    stretch = _Stretch(count_tokens, task, filler, seed, evidence)
+    stretch = _Stretch(count_tokens, benchmark, task, filler, seed, evidence)
     by_size = sorted(chosen, key=lambda one: sum(len(paragraph.text) for paragraph in one.paragraphs))
     # What cannot be is refused before it is asked for: a length too short for the longest question, or one that
     # the file does not fill for the shortest.
@@ -250,8 +262,7 @@ def _evenly(questions: Sequence[Question], samples: int) -> list[Question]:
 
 def _own_sketch(count_tokens: CountTokens, task: Task, question: Question, evidence: Evidence) -> Sketch:
     """The question with its own paragraphs; only their tokens are counted late."""
-    document = digest(lay_out(question.paragraphs, evidence)[0])
-    outline = Outline(question.id, question.kind, question.answers, document)
+    outline = Outline(question.id, question.kind, question.answers, question.document)
     return Sketch(
         outline, partial(_example, count_tokens, task, outline, question, question.paragraphs, evidence)
     )
@@ -286,6 +297,7 @@ class _Stretch:
     """Builds long versions; remembers the tokens of every paragraph."""
 
     count_tokens: CountTokens
+    benchmark: str
     task: Task
     filler: Sequence[Paragraph]
     seed: int
@@ -293,8 +305,7 @@ class _Stretch:
     costs: dict[str, int] = field(default_factory=dict)
 
     def sketch(self, question: Question, length: int) -> Sketch:
-        document = digest(self.task.name, question.id)  # the lengths of one question share its paragraphs
-        outline = Outline(f"{question.id}-{length}", str(length), question.answers, document)
+        outline = Outline(f"{question.id}-{length}", str(length), question.answers, question.document)
         return Sketch(outline, partial(self._example, outline, question, length))
 
     def _example(self, outline: Outline, question: Question, length: int) -> Example:
@@ -305,11 +316,11 @@ class _Stretch:
         """
         own = {paragraph.title for paragraph in question.paragraphs}
         others = [paragraph for paragraph in self.filler if paragraph.title not in own]
-        random.Random(stable_seed(self.task.name, self.seed, question.id)).shuffle(others)
+        random.Random(stable_seed(self.benchmark, self.seed, question.id)).shuffle(others)
         room = length - self._tokens(question, question.paragraphs)
         if room < 0:
             raise ValueError(
-                f"{self.task.name}: question {question.id} has {length - room} tokens with its own paragraphs "
+                f"{self.benchmark}: question {question.id} has {length - room} tokens with its own paragraphs "
                 f"alone, more than lengths={length}: ask for longer ones"
             )
         added: list[Paragraph] = []
@@ -318,7 +329,7 @@ class _Stretch:
             room -= cost
         if len(added) == len(others):
             raise ValueError(
-                f"{self.task.name}: the file's {len(self.filler)} paragraphs do not fill lengths={length} for "
+                f"{self.benchmark}: the file's {len(self.filler)} paragraphs do not fill lengths={length} for "
                 f"question {question.id} ({room} tokens are left): ask for shorter ones or read a larger file"
             )
         paragraphs = self._shuffled(question, added, length)
@@ -329,7 +340,7 @@ class _Stretch:
         return _example(self.count_tokens, self.task, outline, question, paragraphs, self.evidence)
 
     def _shuffled(self, question: Question, added: list[Paragraph], length: int) -> list[Paragraph]:
-        rng = random.Random(stable_seed("order", self.task.name, self.seed, question.id, length))
+        rng = random.Random(stable_seed("order", self.benchmark, self.seed, question.id, length))
         return rng.sample([*question.paragraphs, *added], len(question.paragraphs) + len(added))
 
     def _tokens(self, question: Question, paragraphs: Sequence[Paragraph]) -> int:

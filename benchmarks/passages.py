@@ -26,7 +26,7 @@ SAMPLE = 200  # sentences from which the cost of a kind of sentence is learned
 Spread = tuple[float, float]  # mean and variance of the tokens of one kind of sentence
 
 
-class Ruler:
+class TokenCounts:
     """Measures texts by the reader's tokenizer, and sentences by adding up their words, which is quick.
 
     The sum is exact for a word-level tokenizer and near enough to plan with for any other.
@@ -105,15 +105,15 @@ class Passage:
         room = len(self.context) - (end - start)
         return round(start / room, 3) if room else 0.0
 
-    def tokens(self, ruler: Ruler, fact: str) -> Span:
+    def tokens(self, counts: TokenCounts, fact: str) -> Span:
         """First token of the fact and the one after its last, in the context alone."""
         start, end = self.spans[fact]
-        return ruler.count(self.context[:start].rstrip()), ruler.count(self.context[:end])
+        return counts.count(self.context[:start].rstrip()), counts.count(self.context[:end])
 
-    def position(self, ruler: Ruler, task: Task, fact: str) -> int:
+    def position(self, counts: TokenCounts, task: Task, fact: str) -> int:
         """Tokens of the prompt that stand before the fact."""
         before = task.before + self.context[: self.spans[fact][0]]
-        return ruler.count(before.rstrip(" "))
+        return counts.count(before.rstrip(" "))
 
 
 Arrange = Callable[[list[str], random.Random], list[str]]
@@ -124,25 +124,25 @@ def shuffle(facts: tuple[str, ...], fillers: list[str], rng: random.Random) -> l
     return rng.sample([*facts, *fillers], len(facts) + len(fillers))
 
 
-def room_for_filler(ruler: Ruler, task: Task, draft: Draft) -> float:
+def room_for_filler(counts: TokenCounts, task: Task, draft: Draft) -> float:
     """Tokens left for filler once instruction, question and facts are in; negative if they are too long."""
-    return draft.length - ruler.count(task.prompt("", draft.question)) - sum(map(ruler.cost, draft.facts))
+    return draft.length - counts.count(task.prompt("", draft.question)) - sum(map(counts.cost, draft.facts))
 
 
-def assemble(ruler: Ruler, task: Task, draft: Draft, arrange: Arrange) -> Passage:
+def assemble(counts: TokenCounts, task: Task, draft: Draft, arrange: Arrange) -> Passage:
     """Fill the draft up with filler to its length. `arrange(fillers, rng)` puts the facts among them.
 
     Plans with the estimate, measures the whole prompt, corrects the plan by the difference, and keeps the
     longest prompt that is not too long. ValueError if there is none.
     """
-    room, best = room_for_filler(ruler, task, draft), None
+    room, best = room_for_filler(counts, task, draft), None
     for _ in range(ROUNDS):
         rng = random.Random(draft.seed)
-        sentences = arrange(_fill(ruler, room, draft.people, rng), rng)
+        sentences = arrange(_fill(counts, room, draft.people, rng), rng)
         context = " ".join(sentences)
-        length = ruler.count(task.prompt(context, draft.question))
+        length = counts.count(task.prompt(context, draft.question))
         if length <= draft.length and (best is None or length > best.length):
-            best = Passage(context, length, _spans(sentences, set(draft.facts)))
+            best = Passage(context, length, find_spans(sentences, set(draft.facts)))
         if length == draft.length:
             break
         room += draft.length - length
@@ -151,10 +151,10 @@ def assemble(ruler: Ruler, task: Task, draft: Draft, arrange: Arrange) -> Passag
     return best
 
 
-def _fill(ruler: Ruler, room: float, people: Sequence[str], rng: random.Random) -> list[str]:
+def _fill(counts: TokenCounts, room: float, people: Sequence[str], rng: random.Random) -> list[str]:
     """Fillers of `room` tokens together, or as near below as can be."""
     left = math.floor(room)
-    while left > 0 and not ruler.fillable(left):
+    while left > 0 and not counts.fillable(left):
         left -= 1
     fillers: list[str] = []
     rest: float = left
@@ -163,10 +163,10 @@ def _fill(ruler: Ruler, room: float, people: Sequence[str], rng: random.Random) 
         for _ in range(DRAWS):
             person = rng.choice(people) if rng.random() < english.PERSON_SHARE else None
             sentence = english.filler(rng, person=person)
-            after = rest - ruler.cost(sentence)
+            after = rest - counts.cost(sentence)
             if after >= 0 and (chosen is None or after < chosen[0]):
                 chosen = after, sentence
-            if ruler.fillable(after):
+            if counts.fillable(after):
                 chosen = after, sentence
                 break
         if chosen is None:
@@ -176,12 +176,13 @@ def _fill(ruler: Ruler, room: float, people: Sequence[str], rng: random.Random) 
     return fillers
 
 
-def _spans(sentences: Sequence[str], facts: set[str]) -> dict[str, Span]:
+def find_spans(pieces: Sequence[str], wanted: set[str]) -> dict[str, Span]:
+    """The characters at which each of the `wanted` pieces stands once all are joined by a blank or line break."""
     spans, start = {}, 0
-    for sentence in sentences:
-        if sentence in facts:
-            spans[sentence] = start, start + len(sentence)
-        start += len(sentence) + 1
+    for piece in pieces:
+        if piece in wanted:
+            spans[piece] = start, start + len(piece)
+        start += len(piece) + 1
     return spans
 
 

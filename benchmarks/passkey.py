@@ -24,9 +24,9 @@ from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, 
 from benchmarks.generated import GeneratedExamples, Sketch
 from benchmarks.haystack import (
     NOISE,
+    fit_needle,
     haystack_revision,
     hide,
-    most_units,
     read_folder,
     repeat,
     split_sentences,
@@ -92,7 +92,7 @@ def passkey(
         )
     passkeys = _Passkeys(count_tokens, task, sentences, variant, seed, haystack is not None)
     for depth in depths:  # a length that is too short is refused before it is asked for
-        passkeys.example(min(lengths), depth, 0)
+        passkeys.sketch(min(lengths), depth, 0).make()
     cells = [(length, depth) for length in lengths for depth in depths]
     sketches = (passkeys.sketch(*cell, index) for cell in cells for index in range(samples))
     return [TaskSet(task, GeneratedExamples(sketches))]
@@ -129,20 +129,17 @@ class _Passkeys:
         return "\n" if self.variant == "mohtashami" else " "
 
     def sketch(self, length: int, depth: int, index: int) -> Sketch:
-        name = self._name(length, depth, index)
+        name = f"{self.task.name}-{length}-d{depth}-s{self.seed}-{index:03d}"
         key, _ = self._draw(length, depth, index)
         outline = Outline(name, str(length), (key,), document=name)
-        return Sketch(outline, partial(self.example, length, depth, index))
-
-    def _name(self, length: int, depth: int, index: int) -> str:
-        return f"{self.task.name}-{length}-d{depth}-s{self.seed}-{index:03d}"
+        return Sketch(outline, partial(self._example, outline, length, depth, index))
 
     def _draw(self, length: int, depth: int, index: int) -> tuple[str, random.Random]:
         """The key, and the source of everything that is drawn after it."""
         rng = random.Random(stable_seed(self.task.name, self.seed, length, depth, index))
         return str(rng.randint(10_000, 99_999)), rng
 
-    def example(self, length: int, depth: int, index: int) -> Example:
+    def _example(self, outline: Outline, length: int, depth: int, index: int) -> Example:
         key, rng = self._draw(length, depth, index)
         needle = NEEDLE.format(key=key)
         drawn = (self._hide(needle, length, depth, rng) for _ in range(BEGINNINGS))
@@ -155,12 +152,12 @@ class _Passkeys:
         context, span = found
         before = self.task.wrap(QUESTION)[0] + context[: span[0]]
         return Example(
-            id=self._name(length, depth, index),
+            id=outline.id,
             context=context,
             question=QUESTION,
-            answers=(key,),
+            answers=outline.answers,
             length=self._tokens(context),
-            bucket=str(length),
+            bucket=outline.bucket,
             evidence=(span,),
             tags={"length": length, "depth": depth, "token": self.count_tokens(before.rstrip())},
         )
@@ -169,27 +166,17 @@ class _Passkeys:
         """A context from a random sentence on and where the needle is in it; None where it has no place."""
         start = rng.randrange(len(self.sentences)) if self.shifts else 0
 
-        def tokens(number: int) -> int:
-            text = " ".join(repeat(self.sentences, number, start))
-            return self._tokens(hide(text, needle, "", self.separator)[0])
-
-        number = most_units(tokens, length)
-        if number < 1:
-            least = tokens(1)
-            raise ValueError(
-                f"passkey: lengths={length} is too short: for this reader it takes {least} tokens"
-            )
-        # Inside the text the needle may take a token more than behind it: give way then.
-        while True:
+        def inside(number: int) -> tuple[str, Span] | None:
             pieces = repeat(self.sentences, number, start)
             place = self._place(pieces, needle, depth, rng)
             if place is None:
                 return None
-            parts = " ".join(pieces[:place]), needle, " ".join(pieces[place:])
-            context, span = hide(*parts, self.separator)
-            if not number or self._tokens(context) <= length:
-                return context, span
-            number -= 1
+            return hide(" ".join(pieces[:place]), needle, " ".join(pieces[place:]), self.separator)
+
+        def behind(number: int) -> str:
+            return hide(" ".join(repeat(self.sentences, number, start)), needle, "", self.separator)[0]
+
+        return fit_needle("passkey", length, self._tokens, behind, inside)
 
     def _tokens(self, context: str) -> int:
         return self.count_tokens(self.task.prompt(context, QUESTION))

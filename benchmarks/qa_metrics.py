@@ -1,5 +1,5 @@
-"""F1 and exact match of short answers: LongBench's (English and Chinese), HotpotQA's, 2WikiMultihopQA's,
-MuSiQue's, and RULER's and LongBench's rules for words that have to occur.
+"""F1 and exact match of short answers: LongBench's and InfiniteBench's (English and Chinese), HotpotQA's,
+2WikiMultihopQA's and MuSiQue's.
 
 All normalise alike (lower case, no ASCII punctuation, no articles, single blanks) and differ in what they do
 with yes and no and with texts of which nothing is left. Every function takes one prediction and one answer.
@@ -86,7 +86,7 @@ def musique_f1(prediction: str, answer: str) -> float:
 
 
 def qa_f1_chinese(prediction: str, answer: str) -> float:
-    """LongBench's Chinese F1, over the words that jieba cuts. `ModuleNotFoundError` without jieba."""
+    """LongBench's Chinese F1, over the words that jieba cuts. `MissingPackage` without jieba."""
     said, gold = ([normalise_chinese(word) for word in chinese_words(text)] for text in (prediction, answer))
     return overlap([word for word in said if word], [word for word in gold if word]).f1
 

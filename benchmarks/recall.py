@@ -18,8 +18,8 @@ from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, 
 from benchmarks.generated import Sketch
 from benchmarks.passages import (
     Draft,
-    Ruler,
     Spread,
+    TokenCounts,
     assemble,
     check_numbers,
     is_absent,
@@ -57,13 +57,13 @@ def recall(
     """
     check_numbers("recall: facts", facts, 1)
     check_numbers("recall: samples", (samples,), 1)
-    ruler = Ruler(count_tokens)
-    most = _most_facts(ruler, length)
+    counts = TokenCounts(count_tokens)
+    most = _most_facts(counts, length)
     if max(facts) > most:
         raise ValueError(
             f"recall: {max(facts)} facts do not fit in {length} tokens: for this reader {most} do"
         )
-    sketches = [(index, _sketch(ruler, seed, length, n, index)) for n in facts for index in range(samples)]
+    sketches = [(index, _sketch(counts, seed, length, n, index)) for n in facts for index in range(samples)]
     return task_sets(RECALL, RECALL_ABSENT, sketches)
 
 
@@ -83,14 +83,14 @@ def _shared(n: int) -> int:
     return n * 3 // 10
 
 
-def _most_facts(ruler: Ruler, length: int) -> int:
+def _most_facts(counts: TokenCounts, length: int) -> int:
     def kind(relation: str) -> Spread:
         template, _, values = RELATIONS[relation]
-        return ruler.spread(lambda rng: template.format(rng.choice(english.NAMES), rng.choice(values)))
+        return counts.spread(lambda rng: template.format(rng.choice(english.NAMES), rng.choice(values)))
 
     office, works = kind("office"), kind("works")
     questions = [english.ASK_OFFICE.format(name) for name in english.NAMES[:50]]
-    room = length - max(ruler.count(RECALL.prompt("", question)) for question in questions)
+    room = length - max(counts.count(RECALL.prompt("", question)) for question in questions)
     fit = most_that_fit(room, lambda n: [(n - n // 2, office), (n // 2, works)])
     while fit - _shared(fit) >= len(english.NAMES):  # a name is left for the question that has no answer
         fit -= 1
@@ -129,20 +129,20 @@ def _draft(source: int, length: int, n: int, index: int, shift: int) -> tuple[Dr
     return Draft(question, sentences, people, length, stable_seed("filler", source)), asked
 
 
-def _sketch(ruler: Ruler, seed: int, length: int, n: int, index: int) -> Sketch:
+def _sketch(counts: TokenCounts, seed: int, length: int, n: int, index: int) -> Sketch:
     source = stable_seed("recall", seed, length, n, index)
     task = RECALL_ABSENT if is_absent(index) else RECALL
     drafts = (_draft(source, length, n, index, shift) for shift in SHIFTS)
-    fitting = (pair for pair in drafts if ruler.fillable(room_for_filler(ruler, task, pair[0])))
+    fitting = (pair for pair in drafts if counts.fillable(room_for_filler(counts, task, pair[0])))
     draft, asked = next(fitting, None) or _draft(source, length, n, index, 0)
     name = f"recall-{length}-f{n}-s{seed}-{index:03d}"
     outline = Outline(name, str(n), (asked.value,), document=name)
-    return Sketch(outline, partial(_example, ruler, draft, asked, index, outline))
+    return Sketch(outline, partial(_example, counts, draft, asked, index, outline))
 
 
-def _example(ruler: Ruler, draft: Draft, asked: Fact, index: int, outline: Outline) -> Example:
+def _example(counts: TokenCounts, draft: Draft, asked: Fact, index: int, outline: Outline) -> Example:
     task, n = (RECALL_ABSENT if is_absent(index) else RECALL), len(draft.facts)
-    passage = assemble(ruler, task, draft, partial(shuffle, draft.facts))
+    passage = assemble(counts, task, draft, partial(shuffle, draft.facts))
     tags: dict[str, str | int | float] = {
         "facts": n,
         "facts_per_1000": round(1000 * n / passage.length, 1),
@@ -152,7 +152,7 @@ def _example(ruler: Ruler, draft: Draft, asked: Fact, index: int, outline: Outli
     if task is RECALL:
         evidence = (passage.spans[asked.sentence],)
         tags["depth"] = passage.depth(asked.sentence)
-        tags["token"] = passage.position(ruler, task, asked.sentence)
+        tags["token"] = passage.position(counts, task, asked.sentence)
     else:
         tags["hard"] = int(is_hard(index))
     return Example(

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, stable_seed
 from benchmarks.generated import GeneratedExamples, Sketch
 from benchmarks.haystack import NOISE, haystack_revision, most_units, read_folder, repeat, split_sentences
-from benchmarks.passages import check_numbers
+from benchmarks.passages import check_numbers, find_spans
 from benchmarks.sources import DataError
 
 NEW_TOKENS = 128
@@ -72,8 +72,9 @@ def ruler(
 ) -> list[TaskSet]:
     """`samples` examples a task and length (tokens of the prompt and of 128 new ones). The bucket is the length.
 
-    The essays are the same in every example, only the needles differ, so each example is a cluster of its
-    own. ValueError for an unknown task, a length too short, or essays or words that are not at hand.
+    Noise and essays are the same text in every example, as in the original. Each example is a cluster of its own
+    all the same, so that an interval speaks of other needles and depths in this text, not of other texts.
+    ValueError for an unknown task, a length too short, or essays or words that are not at hand.
     """
     check_numbers("ruler: lengths", lengths, 1)
     check_numbers("ruler: samples", (samples,), 1)
@@ -150,12 +151,12 @@ class _Niah:
         )
 
     def sketch(self, length: int, index: int) -> Sketch:
-        name = self._name(length, index)
-        outline = Outline(name, str(length), self._ask(length, index).answers, document=name)
-        return Sketch(outline, partial(self._fit, length, index))
+        outline = self._outline(length, index)
+        return Sketch(outline, partial(self._fit, outline, length, index))
 
-    def _name(self, length: int, index: int) -> str:
-        return f"{self.name}-{length}-s{self.seed}-{index:03d}"
+    def _outline(self, length: int, index: int) -> Outline:
+        name = f"{self.name}-{length}-s{self.seed}-{index:03d}"
+        return Outline(name, str(length), self._ask(length, index).answers, document=name)
 
     def units(self, length: int) -> int:
         """Of a length's first example. ValueError where not even the fewest fit."""
@@ -164,19 +165,20 @@ class _Niah:
         return self._units[length]
 
     def _most_units(self, length: int) -> int:
-        units = most_units(lambda n: self._draw(length, 0, n).length, length - NEW_TOKENS)
+        draw = partial(self._draw, self._outline(length, 0), length, 0)
+        units = most_units(lambda n: draw(n).length, length - NEW_TOKENS)
         if units < self._fewest:
-            least = self._draw(length, 0, self._fewest).length + NEW_TOKENS
+            least = draw(self._fewest).length + NEW_TOKENS
             raise ValueError(
                 f"ruler: lengths={length} is too short for {self.name}: for this reader it takes {least} tokens"
             )
         return units
 
-    def _fit(self, length: int, index: int) -> Example:
+    def _fit(self, outline: Outline, length: int, index: int) -> Example:
         """Example `index`, with as many units as the first one, or fewer where its values take more tokens."""
         units = self.units(length)
         while True:
-            example = self._draw(length, index, units)
+            example = self._draw(outline, length, index, units)
             over = example.length - (length - NEW_TOKENS)
             if over <= 0 or units <= self._fewest:
                 before = self.task.before + example.context[: example.evidence[0][0]]
@@ -196,7 +198,7 @@ class _Niah:
         pairs = [(keys[i // setting.values], value) for i, value in enumerate(values)]
         return _Asked(pairs, rng.sample(keys, setting.queries), rng)
 
-    def _draw(self, length: int, index: int, units: int) -> Example:
+    def _draw(self, outline: Outline, length: int, index: int, units: int) -> Example:
         units = max(units, self._fewest)
         setting = self.needles
         hidden = self._ask(length, index)
@@ -211,12 +213,12 @@ class _Niah:
         question = f"{which} {subject}?"
         slots = {"cue": f" T{subject[1:]} {verb}"}
         return Example(
-            id=self._name(length, index),
+            id=outline.id,
             context=context,
             question=question,
-            answers=hidden.answers,
+            answers=outline.answers,
             length=self.count_tokens(replace(self.task, slots=slots).prompt(context, question)),
-            bucket=str(length),
+            bucket=outline.bucket,
             evidence=tuple(sorted(spans[text] for text, wanted in sentences.items() if wanted)),
             tags={"length": length, "units": units},
             slots=slots,
@@ -242,7 +244,7 @@ class _Niah:
                 pieces = [self._other(rng, taken) for _ in range(units)]
         for shift, (place, needle) in enumerate(zip(places, needles, strict=True)):
             pieces.insert(place + shift, needle)
-        return separator.join(pieces), _spans(pieces, set(needles), separator)
+        return separator.join(pieces), find_spans(pieces, set(needles))
 
     def _other(self, rng: random.Random, taken: set[str]) -> str:
         """A needle that nobody asks for."""
@@ -258,15 +260,6 @@ def _essay_sentences(essays: str, words: int) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _essay_words(essays: str) -> list[str]:
     return essays.split()
-
-
-def _spans(pieces: Sequence[str], needles: set[str], separator: str) -> dict[str, Span]:
-    spans, start = {}, 0
-    for piece in pieces:
-        if piece in needles:
-            spans[piece] = start, start + len(piece)
-        start += len(piece) + len(separator)
-    return spans
 
 
 def _distinct(rng: random.Random, kind: Kind, number: int) -> list[str]:

@@ -5,38 +5,33 @@ Exercised by ``python -m benchmarks.longbench score DIR`` and its likes for Hotp
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from comparison.command_line import Parser, run_program
 
-def score_command(
-    benchmark: str, description: str, epilog: str, what: str
-) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+
+def score_command(benchmark: str, description: str, epilog: str, what: str) -> tuple[Parser, Parser]:
     """The parser of ``python -m benchmarks.BENCHMARK`` and that of its one command, ``score``, to which the
     program adds its arguments; `what` is scored."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m benchmarks.{benchmark}",
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog=f"python -m benchmarks.{benchmark}", description=description, epilog=epilog)
     command = parser.add_subparsers(required=True, metavar="score").add_parser(
-        "score", help=f"score {what}", epilog=epilog, formatter_class=parser.formatter_class
+        "score", help=f"score {what}", epilog=epilog
     )
     return parser, command
 
 
-def print_scores(score: Callable[[], tuple[Mapping[str, Any], Sequence[str]]]) -> int:
+def print_scores(program: str, score: Callable[[], tuple[Mapping[str, Any], Sequence[str]]]) -> int:
     """The scores on stdout as JSON, what was wrong with the files on stderr; status 2 where nothing can be
-    scored."""
-    try:
-        result, notes = score()
-    except (ValueError, OSError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
+    scored, 130 on Ctrl-C."""
+    return run_program(program, partial(_print, score))
+
+
+def _print(score: Callable[[], tuple[Mapping[str, Any], Sequence[str]]]) -> int:
+    result, notes = score()
     for note in notes:
         print(note, file=sys.stderr)
     print(json.dumps(result, indent=2))

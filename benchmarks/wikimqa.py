@@ -15,12 +15,12 @@ from typing import Any
 
 from benchmarks.base import CountTokens, TaskSet, digest
 from benchmarks.paragraphs import (
+    AnswerMetric,
     Evidence,
     Question,
     local_source,
     need_text,
     paragraph_sets,
-    paragraph_task,
     read_questions,
     source_rows,
     supported,
@@ -38,9 +38,11 @@ def wikimqa(
     lengths: tuple[int, ...] = (),
     samples: int | None = None,
     evidence: Evidence = "paragraphs",
+    metric: AnswerMetric = "f1",
 ) -> list[TaskSet]:
     """Every question of the file, or `samples` of them evenly over the types; with `lengths` (tokens of the
-    whole prompt) their long versions. `evidence` is the supporting paragraphs, or the supporting sentences.
+    whole prompt) their long versions. `evidence` is the supporting paragraphs, or the supporting sentences;
+    exact match (``metric=em``) is a task of its own.
     """
     source = local_source(data_dir, "2wikimqa")
     if source is None:
@@ -51,9 +53,17 @@ def wikimqa(
     bad: list[str] = []
     aliases, revision = _aliases(source.path.parent / "id_aliases.json", bad)
     questions = read_questions(source_rows(source, bad), partial(parse, aliases=aliases), bad)
-    task = paragraph_task("2wikimqa", "2wikimqa_f1", source.revision + revision)
     return paragraph_sets(
-        count_tokens, task, questions, bad, seed=seed, lengths=lengths, samples=samples, evidence=evidence
+        count_tokens,
+        "2wikimqa",
+        questions,
+        bad,
+        revision=source.revision + revision,
+        metric=metric,
+        seed=seed,
+        lengths=lengths,
+        samples=samples,
+        evidence=evidence,
     )
 
 

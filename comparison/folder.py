@@ -34,12 +34,8 @@ class FolderError(ValueError):
     """A run folder that was made under other settings; the message names the field."""
 
 
-def wording(planned: PlannedTask) -> dict[str, Any]:
+def wording(task: Task) -> dict[str, Any]:
     """What every prompt of a task is made of, and what stops its answers."""
-    return _turn(planned.task)
-
-
-def _turn(task: Task) -> dict[str, Any]:
     words = {
         "before": task.before,
         "after": task.after,
@@ -50,7 +46,7 @@ def _turn(task: Task) -> dict[str, Any]:
         "stop": list(task.stop),
         "gather": task.gather,
     }
-    return words | ({"second": _turn(task.second)} if task.second else {})
+    return words | ({"second": wording(task.second)} if task.second else {})
 
 
 def task_entry(planned: PlannedTask) -> dict[str, Any]:
@@ -62,8 +58,9 @@ def task_entry(planned: PlannedTask) -> dict[str, Any]:
         "n": len(planned.examples),
         "confirmatory": planned.confirmatory,
         "max_new_tokens": planned.task.max_new_tokens,
-        "wording": canonical_digest(wording(planned))[:16],
+        "wording": canonical_digest(wording(planned.task))[:16],
         "imports": {label: found.version for label, found in planned.predictions.items()},
+        "import_losses": {label: found.losses for label, found in planned.predictions.items()},
         "left_out": {"rows": len(planned.left_out), "first": list(planned.left_out[:NAMED])},
     }
 
@@ -104,7 +101,7 @@ def describe_run(
     """What `run.json` holds: the settings that must not change, then what was planned, then provenance."""
     known = known_settings(plan, tasks)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    session = {"command": command, **provenance.session(facts.settings["kernel"], facts.place)}
+    session = {"command": command, **provenance.session(facts.settings["kernel"], facts.place, facts.gpu)}
     name = canonical_digest(session)[:8]
     return {
         **known,
@@ -123,6 +120,7 @@ def _method_entry(one: Contender) -> dict[str, Any]:
         "label": one.label,
         "spec": one.resolved.spec,
         "control": one.traits.control,
+        "takes": sorted(one.traits.takes),
         "version": one.traits.version,
     }
     return entry | ({"imported": True} if one.imported else {})
@@ -145,9 +143,13 @@ def write_run(run_dir: Path, new: Mapping[str, Any], *, alone: bool = True) -> d
 
 
 def check_folder(run_dir: Path, known: Mapping[str, Any]) -> None:
-    """Raises `FolderError` where a folder was made under other settings, as far as they are known yet."""
+    """Raises `FolderError` where a folder was made under other settings, as far as they are known yet, and for a path
+    at which there can be no folder."""
+    there = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise FolderError(f"--out {run_dir}: {there} is a file, expected a folder")
     if (old := _read_run(run_dir)) is not None:
-        _extended(run_dir, old, {"created": "", **known})
+        _extended(run_dir, old, known)
 
 
 def _read_run(run_dir: Path) -> dict[str, Any] | None:
@@ -223,7 +225,10 @@ def _extend_benchmarks(old: Sequence[dict], new: Sequence[dict]) -> list[dict]:
             _require(f"the benchmark of task {task['name']}", source["spec"], benchmark["spec"])
             _require(f"data revision of task {task['name']}", before["revision"], task["revision"])
             _require(f"wording of task {task['name']}", before["wording"], task["wording"])
-            tasks.append({**task, "imports": {**before.get("imports", {}), **task.get("imports", {})}})
+            imports = {
+                name: {**before.get(name, {}), **task.get(name, {})} for name in ("imports", "import_losses")
+            }
+            tasks.append({**task, **imports})
         benchmarks[benchmark["label"]] = {**benchmark, "tasks": tasks}
     return list(benchmarks.values())
 

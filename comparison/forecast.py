@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import methods
 from benchmarks.base import CountTokens
 from comparison.grid import PlannedTask
-from comparison.imports import Imported
 from comparison.plan import Plan, Resolved
 from reports.planning import PlannedCost, PlannedSize, plan_lines, planned_cost
 
@@ -27,7 +27,7 @@ def forecast(plan: Plan, tasks: Sequence[PlannedTask], count_tokens: CountTokens
     counted = [_lengths(one, count_tokens) for one in tasks]
     width = max(len(method.label) for method in plan.methods)
     for method in plan.methods:
-        if method.factory is not Imported:
+        if not method.imported:
             lines.append(f"reads    {method.label:{width}}  {_reads(plan, tasks, counted, method)}")
     if any(len(one.examples) > SAMPLED for one in tasks):
         lines[-1] += f" (lengths: {SAMPLED} examples a task)"
@@ -46,12 +46,17 @@ def _reads(
     plan: Plan, tasks: Sequence[PlannedTask], counted: Sequence[tuple[list[int], int]], method: Resolved
 ) -> str:
     """One method's cost over all tasks in words, each task's sample scaled to its examples."""
+    entry = methods.BUILT_IN.get(method.name)
     given = {name: text for name, text in method.settings.items() if text != "none"}
     settings = {"overlap": str(plan.reader.overlap)} | given
     tokens, calls = 0.0, 0.0
     for planned, (lengths, wording) in zip(tasks, counted, strict=True):
         cost: PlannedCost | None = planned_cost(
-            method.name, settings, lengths, chunk_size=plan.reader.chunk_size, wording=wording
+            entry.reads if entry else "",
+            settings,
+            lengths,
+            chunk_size=plan.reader.chunk_size,
+            wording=wording,
         )
         if cost is None:
             return "not known in advance"

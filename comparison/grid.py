@@ -121,7 +121,10 @@ def load_tasks(plan: Plan, count_tokens: CountTokens) -> tuple[PlannedTask, ...]
                 f"{count} tasks are called {name!r}; name a benchmark: LABEL=SPEC makes it LABEL-{name}"
             )
     for label, folder in plan.imports.items():
-        if not any(one.predictions[label].texts for one in planned):
+        found = [one.predictions[label] for one in planned]
+        if not any(one.texts for one in found):
+            if lost := [loss for one in found for loss in one.losses]:
+                raise PlanError(f"--import-predictions {label}: no prediction can be read: {lost[0]}")
             names = ", ".join(f"{one.task.name}.jsonl" for one in planned)
             raise PlanError(f"--import-predictions {label}: {folder} has none of {names}")
     return tuple(planned)
@@ -152,7 +155,11 @@ def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:
     clusters = set()
     for number, place in enumerate(places):
         outline = outlines[place]
-        clusters.add(outline.document or check_example(task, examples[number]))
+        if not (document := outline.document):
+            example = examples[number]
+            check_example(task, example)
+            document = example.cluster
+        clusters.add(document)
         if task_set.confirmatory:
             check_no_answer(task, outline, plan.reader.no_answer)
     if examples[0].answers:  # a metric whose package is missing is an error here too
@@ -195,15 +202,14 @@ def _check_ids(task: Task, outlines: Sequence[Outline], left_out: Sequence[str])
         raise PlanError(f"task {task.name} has {count} examples of the id {doubled!r}: ids must differ")
 
 
-def check_example(task: Task, example: Example) -> str:
-    """The example's document. Raises `PlanError` for what no method could answer: no context, no question."""
+def check_example(task: Task, example: Example) -> None:
+    """Raises `PlanError` for what no method could answer: no context, no question."""
     if not example.context.strip():
         raise PlanError(f"task {task.name}, example {example.id} has an empty context")
     if not example.question.strip() and task.asks:
         raise PlanError(f"task {task.name}, example {example.id} has no question")
     if any(not 0 <= start < end <= len(example.context) for start, end in example.evidence):
         raise PlanError(f"task {task.name}, example {example.id} has evidence outside its context")
-    return example.cluster
 
 
 def check_no_answer(task: Task, example: Outline, word: str) -> None:

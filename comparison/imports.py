@@ -2,16 +2,17 @@
 
 DIR holds ``<task>.jsonl`` as LongBench writes it: `pred` in every row, and `_id` or `answers` to tell which
 example it is of. Rows are paired by `_id` where every row has one that the task knows, and otherwise by order:
-as many rows as the benchmark has examples (before ``--limit``), each with equal answers. What fits neither way
-is refused. A row that is not readable, or is not there, leaves its example undefined for this method, counted
-as such and never a zero. Such a method has no cost.
+as many rows as the benchmark has examples (before ``--limit``), each with equal answers. A file that fits neither
+way is refused; beside known ids, rows of no example are counted and said, in the plan and in the report (of two rows
+of one example the first counts). A row that is not readable, or is not there, leaves its example undefined for this
+method, counted as such and never a zero. Such a method has no cost.
 Exercised by ``pytest tests/comparison/test_imported_predictions.py``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,9 @@ from benchmarks.sources import distinct, local_file, parse_row, texts
 from comparison.records import canonical_digest
 from methods.base import Answer, Undefined
 
+RULES = 2
+"""Of the scoring of imports; by the first, "Error" in qasper was read as that set's own word."""
+
 
 class ImportFolderError(ValueError):
     """Predictions that are not of the examples of this run; the message is one line."""
@@ -30,17 +34,18 @@ class ImportFolderError(ValueError):
 @dataclass(frozen=True)
 class Predictions:
     """What a folder says about one task: the prediction of every example that it has one of, and why another
-    has none; `unread` says which rows are of no example that can be told."""
+    has none; `unread` says which rows are of no example that can be told, `unknown` which are of none."""
 
     texts: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     how: str = "no file for this task"
     unread: Sequence[str] = ()
+    unknown: Sequence[str] = ()
 
     @cached_property
     def version(self) -> str:
-        """Another one where any prediction is another, as that of a method is where its code is."""
-        return f"imported-{canonical_digest(self.texts)[:16]}"
+        """Another one where any prediction is another, as that of a method is where its code is, or the rules."""
+        return f"imported-{canonical_digest([RULES, self.texts])[:16]}"
 
     def answer(self, example: str) -> Answer:
         """The imported prediction. `Undefined` where there is none."""
@@ -52,10 +57,13 @@ class Predictions:
         """One line for the plan."""
         if not self.texts and not self.reasons:
             return self.how
-        line = f"{len(self.texts)} predictions imported, {self.how}"
-        if wrong := [*self.reasons.values(), *self.unread]:
-            line += f", {len(wrong)} rows unreadable ({wrong[0]})"
-        return line
+        return ", ".join([f"{len(self.texts)} predictions imported, {self.how}", *self.losses])
+
+    @property
+    def losses(self) -> list[str]:
+        """What was not taken, for the plan and the report: how many rows, and the first."""
+        kinds = {"unreadable": [*self.reasons.values(), *self.unread], "of no example": self.unknown}
+        return [f"{len(rows)} rows {kind} ({rows[0]})" for kind, rows in kinds.items() if rows]
 
 
 class Imported:
@@ -99,6 +107,7 @@ def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> P
     if found is None:
         found, how = _by_order(label, path, rows, task, outlines), "paired by order"
     pairs = {outline.id: row for outline, row in found}
+    by_id = how == "paired by _id"
     for outline, row in found:
         answers = texts(row.row.get("answers"))
         if answers is not None and answers != tuple(outline.answers):
@@ -110,7 +119,8 @@ def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> P
         texts={example: str(row.row["pred"]) for example, row in pairs.items() if not row.reason},
         reasons={example: row.reason for example, row in pairs.items() if row.reason},
         how=how,
-        unread=[row.reason for row in rows if not row.row] if how == "paired by _id" else [],
+        unread=[row.reason for row in rows if not row.row] if by_id else [],
+        unknown=_unknown(rows, pairs.values()) if by_id else [],
     )
 
 
@@ -137,10 +147,26 @@ def _by_id(rows: Sequence[_Row], outlines: Sequence[Outline]) -> list[tuple[Outl
     return [(outline, named[outline.id]) for outline in outlines if outline.id in named] or None
 
 
+def _unknown(rows: Sequence[_Row], paired: Iterable[_Row]) -> list[str]:
+    """The readable rows that were paired with no example, each with why."""
+    places = {row.place for row in paired}
+    seen: set[str] = set()
+    found = []
+    for row in (row for row in rows if row.row):
+        name = str(row.row["_id"])
+        if row.place not in places:
+            why = "came before" if name in seen else "no example has"
+            found.append(f"{row.place} has the _id {name[:60]!r}, which {why}")
+        seen.add(name)
+    return found
+
+
 def _by_order(
     label: str, path: Path, rows: Sequence[_Row], task: Task, outlines: Sequence[Outline]
 ) -> list[tuple[Outline, _Row]]:
     start = f"--import-predictions {label}: {path}"
+    if rows and not any(row.row for row in rows):
+        raise ImportFolderError(f"{start} has no readable row: {rows[0].reason}")
     if len(rows) != len(outlines):
         raise ImportFolderError(
             f"{start} has {len(rows)} rows and task {task.name} has {len(outlines)} examples: give every row "

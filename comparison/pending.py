@@ -5,7 +5,7 @@ Exercised by ``pytest tests/comparison/test_run.py tests/comparison/test_shard.p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,18 @@ from comparison import provenance, records
 from comparison.answering import Facts, Traits
 from comparison.folder import wording
 from comparison.grid import PlannedTask
-from comparison.imports import Imported
 from comparison.plan import Plan, Resolved, Shard
+from comparison.records import Record
 
 IMPORTED = Traits(frozenset(), control=False, version="imported")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A method of the comparison, or a folder of imported predictions. `number` is its place among the methods
-    that the reader answers with (-1 for an import, which is never asked)."""
+    """A method of the comparison, or a folder of imported predictions, which is never asked."""
 
     resolved: Resolved
     traits: Traits
-    number: int
 
     @property
     def label(self) -> str:
@@ -36,7 +34,7 @@ class Contender:
 
     @property
     def imported(self) -> bool:
-        return self.number < 0
+        return self.resolved.imported
 
     def version(self, planned: PlannedTask) -> str:
         """What the answers to a task depend on beside its examples: the method's code, or the predictions."""
@@ -64,8 +62,8 @@ class Job:
     place: int
 
     @property
-    def number(self) -> int:
-        return self.group.contender.number
+    def label(self) -> str:
+        return self.group.contender.label
 
     @property
     def task(self) -> Task:
@@ -77,19 +75,12 @@ class Job:
 
 def asked_methods(plan: Plan) -> list[Resolved]:
     """The methods that need the reader: all but the imported ones."""
-    return [one for one in plan.methods if one.factory is not Imported]
+    return [one for one in plan.methods if not one.imported]
 
 
 def contenders_of(plan: Plan, facts: Facts) -> list[Contender]:
     """The plan's methods with what a loaded reader says of them."""
-    asked = asked_methods(plan)
-    traits = dict(zip((one.label for one in asked), enumerate(facts.methods), strict=True))
-    return [
-        Contender(one, traits[one.label][1], traits[one.label][0])
-        if one.label in traits
-        else Contender(one, IMPORTED, -1)
-        for one in plan.methods
-    ]
+    return [Contender(one, IMPORTED if one.imported else facts.methods[one.label]) for one in plan.methods]
 
 
 def record_key(settings: dict[str, Any], contender: Contender, planned: PlannedTask, example: Example) -> str:
@@ -102,10 +93,23 @@ def record_key(settings: dict[str, Any], contender: Contender, planned: PlannedT
         "options": dict(contender.resolved.settings),
         "version": contender.version(planned),
     }
-    task = {"name": planned.task.name, "revision": planned.task.revision, "wording": wording(planned)}
+    task: dict[str, Any] = {
+        "name": planned.task.name,
+        "revision": planned.task.revision,
+        "wording": wording(planned.task),
+    }
     seen: dict[str, Any] = {"id": example.id, "input": digest(example.context, example.question)}
-    if "example" in contender.traits.takes:  # the answer key can change a control's answer, and no other's
-        seen |= {"answers": list(example.answers), "evidence": [list(span) for span in example.evidence]}
+    if "example" in contender.traits.takes:  # how answers are scored can change a control's, and no other's
+        seen |= {
+            "answers": list(example.answers),
+            "choices": list(example.choices),
+            "evidence": [list(span) for span in example.evidence],
+        }
+        task |= {
+            "metric": planned.metric,
+            "first_line": planned.task.first_line,
+            "renamed": planned.task.renamed,
+        }
     if example.slots:
         seen["slots"] = dict(example.slots)
     return records.key(
@@ -120,38 +124,42 @@ def find_pending(
     planned: PlannedTask,
     shard: Shard | None = None,
 ) -> list[Group]:
-    """What is left of one task (of one shard's part of it), by method; every example is read once for all."""
-    pending: list[list[tuple[str, int]]] = [[] for _ in contenders]
-    again = [0] * len(contenders)
-    done = [
-        {record.key: record.example for record in found if record.final}
-        for one in contenders
-        for found in [records.read_group(run_dir, run["settings"]["model"], one.label, planned.task.name)]
-    ]
-    answered = [set(keys.values()) for keys in done]
-    places = range(len(planned.examples)) if shard is None else shard.places(len(planned.examples))
-    for place in places:
-        example = planned.examples[place]
-        for number, contender in enumerate(contenders):
-            key = record_key(run["settings"], contender, planned, example)
-            if key not in done[number]:
-                pending[number].append((key, place))
-                again[number] += example.id in answered[number]
-    return [
-        Group(one, planned, tuple(left), len(places) - len(left), old)
-        for one, left, old in zip(contenders, pending, again, strict=True)
-    ]
+    """What is left of one task (of one shard's part of it), by method."""
+    count = len(planned.examples)
+    asked = _keys(run, contenders, planned, range(count) if shard is None else shard.places(count))
+    groups = []
+    for one in contenders:
+        final = [record for record in _recorded(run_dir, run, one, planned) if record.final]
+        done, answered = {record.key for record in final}, {record.example for record in final}
+        left = {key: example for key, example in asked[one.label].items() if key not in done}
+        pending = tuple((key, place) for key, (place, _) in left.items())
+        again = sum(name in answered for _, name in left.values())
+        groups.append(Group(one, planned, pending, len(asked[one.label]) - len(left), again))
+    return groups
 
 
 def count_missing(
     run_dir: Path, run: dict[str, Any], contenders: Sequence[Contender], planned: PlannedTask
 ) -> int:
-    """Answers of one task that no writer has a record of, by this version of their methods: neither an answer
-    nor a failure."""
-    ids = {planned.examples[place].id for place in range(len(planned.examples))}
-    missing = 0
-    for one in contenders:
-        found = records.read_group(run_dir, run["settings"]["model"], one.label, planned.task.name)
-        version = one.version(planned)
-        missing += len(ids - {record.example for record in found if record.version == version})
-    return missing
+    """Answers of one task that no writer has a record of: neither an answer nor a failure."""
+    asked = _keys(run, contenders, planned, range(len(planned.examples)))
+    return sum(
+        len(asked[one.label].keys() - {record.key for record in _recorded(run_dir, run, one, planned)})
+        for one in contenders
+    )
+
+
+def _keys(
+    run: dict[str, Any], contenders: Sequence[Contender], planned: PlannedTask, places: Iterable[int]
+) -> dict[str, dict[str, tuple[int, str]]]:
+    """By the method's label and the answer's key: the example's place and id. Each is read once for all."""
+    asked: dict[str, dict[str, tuple[int, str]]] = {one.label: {} for one in contenders}
+    for place in places:
+        example = planned.examples[place]
+        for one in contenders:
+            asked[one.label][record_key(run["settings"], one, planned, example)] = place, example.id
+    return asked
+
+
+def _recorded(run_dir: Path, run: dict[str, Any], one: Contender, planned: PlannedTask) -> list[Record]:
+    return records.read_group(run_dir, run["settings"]["model"], one.label, planned.task.name)

@@ -46,9 +46,10 @@ DEFAULTS: dict[str, Any] = {
     "ray-address": None,
 }
 EXECUTORS = ("serial", "ray")
-RANKERS = ("retriever", "candidates")
-"""The options of methods that name a ranker, which must be found before a model is loaded."""
-REGISTRIES: dict[str, Any] = {"method": methods, "benchmark": benchmarks, "retriever": retrievers}
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+RANKERS = ("retriever", "candidates", "retrievers")
+"""The options of methods and of rankers that name rankers, which must be found before a model is loaded."""
+REGISTRIES = {one.kind: one for one in (methods.REGISTRY, benchmarks.REGISTRY, retrievers.REGISTRY)}
 
 
 class PlanError(ValueError):
@@ -84,17 +85,21 @@ class Shard:
 class Resolved:
     """A SPEC that was found and understood.
 
-    `label` names it in every table; `spec` is the canonical text without defaults, `nested` the same as an
-    option of another SPEC; `options` are the typed values given, `settings` every option's value as text.
+    `label` names it in every table; `spec` is the canonical text without defaults; `options` are the typed
+    values given, `settings` every option's value as text.
     """
 
     label: str
     spec: str
-    nested: str
     name: str
     factory: Callable[..., Any]
     options: Mapping[str, Any]
     settings: Mapping[str, str]
+
+    @property
+    def imported(self) -> bool:
+        """Whether its predictions are in a folder, so that the reader is never asked."""
+        return self.factory is Imported
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,9 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
     settings = DEFAULTS | dict(given)
     if settings["limit"] is not None and settings["limit"] < 1:
         raise PlanError(f"--limit is {settings['limit']}, expected at least 1")
+    for name in ("out", "data-dir"):  # an unset variable of a script is not the current folder
+        if settings[name] is not None and not str(settings[name]).strip():
+            raise PlanError(f"--{name} is empty, expected a folder")
     if not settings["benchmark"]:
         raise PlanError("no benchmark was named, expected at least one")
     _check_execution(settings)
@@ -211,6 +219,8 @@ def _check_type(path: Path, name: str, value: Any) -> None:
         good, expected = isinstance(value, int | float) and not isinstance(value, bool), "seconds"
     elif name in ("limit", "seed", "workers"):
         good, expected = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif name == "dtype":
+        good, expected = value in DTYPES, " or ".join(DTYPES)
     elif name == "trust-remote-code":
         good, expected = isinstance(value, bool), "true or false"
     else:
@@ -227,16 +237,14 @@ def resolve(kind: str, text: str) -> Resolved:
     spec = parse_nested(text) if kind == "retriever" else parse(text)
     factory = _find(kind, spec.name)
     bound = options.bind(factory, spec)
-    for option in RANKERS if kind == "method" else ():
-        if isinstance(bound.get(option), str):
-            bound[option] = resolve("retriever", bound[option]).nested
+    if kind != "benchmark":
+        bound |= {option: _canonical(bound[option]) for option in RANKERS if option in bound}
     changed = options.changed(factory, bound)
     items = tuple((name, options.to_items(changed[name])) for name in sorted(changed))
     canonical = Spec(spec.name, items)
     return Resolved(
         label=spec.label or str(canonical),
         spec=str(canonical),
-        nested=canonical.nested(),
         name=spec.name,
         factory=factory,
         options=bound,
@@ -244,9 +252,16 @@ def resolve(kind: str, text: str) -> Resolved:
     )
 
 
+def _canonical(rankers: Any) -> Any:
+    """A ranker's SPEC, or several, in the canonical form that an option holds; anything else as it is."""
+    if isinstance(rankers, tuple):
+        return tuple(map(_canonical, rankers))
+    return parse(resolve("retriever", rankers).spec).nested() if isinstance(rankers, str) else rankers
+
+
 def _imported(label: str) -> Resolved:
     name = "imported"
-    return Resolved(label, name, name, name, Imported, {}, {})
+    return Resolved(label, name, name, Imported, {}, {})
 
 
 def _find(kind: str, name: str) -> Callable[..., Any]:
@@ -254,7 +269,7 @@ def _find(kind: str, name: str) -> Callable[..., Any]:
     breaks while it is imported fails with its own traceback, for its author to read."""
     registry = REGISTRIES[kind]
     module, colon, attribute = name.partition(":")
-    if colon and module in registry.BUILT_IN:
+    if colon and module in registry.built_in:
         raise SpecError(f"{kind} {module} has {attribute!r} where an option key=value was expected")
     try:
         return registry.find(name)

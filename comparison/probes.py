@@ -74,7 +74,8 @@ def probe_kernels() -> Iterator[Finding]:
     """Whether numba compiles for this CPU (the convolution, the smallest kernel), and where it keeps kernels."""
     import numba
 
-    from models.scan_kernels import build, conv
+    from models.compiling import build
+    from models.scan_kernels import conv
 
     started = time.perf_counter()
     kernel: Any = build(conv, "32133")

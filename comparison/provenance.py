@@ -76,7 +76,16 @@ def machine() -> dict[str, Any]:
     }
 
 
-def session(kernel: str, device: str) -> dict[str, Any]:
+def gpu_name(device: str) -> str:
+    """What the GPU behind a torch device ("cuda:0") is called; "" where the device is none."""
+    if not device.startswith("cuda"):
+        return ""
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
+def session(kernel: str, device: str, gpu: str = "") -> dict[str, Any]:
     """What a driver's answers are given with, beside the settings that a run folder holds to: every record
     names its own, since a folder may be extended after an update or on another machine."""
     head, dirty = commit()
@@ -84,7 +93,7 @@ def session(kernel: str, device: str) -> dict[str, Any]:
         "versions": versions(),
         "commit": head,
         "dirty": dirty,
-        "machine": machine() | {"device": device, "kernel": kernel},
+        "machine": machine() | {"device": device, "kernel": kernel} | ({"gpu": gpu} if gpu else {}),
     }
 
 

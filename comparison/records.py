@@ -7,15 +7,13 @@ run folder through `read_records`. Exercised by ``pytest tests/comparison/test_r
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import re
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -73,7 +71,7 @@ class Record:
     version: str = ""
     commit: str | None = None
     session: str = ""
-    schema: int = field(default=SCHEMA)
+    schema: int = SCHEMA
 
     @property
     def final(self) -> bool:
@@ -99,6 +97,8 @@ class Record:
         try:
             check_kinds(row, KINDS)
             check_kinds(row["cost"], COST_KINDS, "cost.")
+            check_values(row["answers"], str, "text", "answers")
+            check_values(row["cost"].get("seconds", {}).values(), int | float, "a number", "cost.seconds")
             spans = row["spans"]
             pairs = None if spans is None else tuple((int(start), int(end)) for start, end in spans)
             return cls(**{**row, "answers": tuple(row["answers"]), "spans": pairs})
@@ -113,6 +113,13 @@ def check_kinds(row: Mapping[str, Any], kinds: Kinds, within: str = "") -> None:
         for name in names.split():
             if name in row and not isinstance(row[name], kind):
                 raise RecordError(f"{within}{name} is {json.dumps(row[name])[:60]}, expected {words}")
+
+
+def check_values(values: Iterable[Any], kind: Any, words: str, within: str) -> None:
+    """Raises `RecordError` for the first value of a list or an object `within` a row that is of another type."""
+    for value in values:
+        if not isinstance(value, kind):
+            raise RecordError(f"{within} holds {json.dumps(value)[:60]}, expected {words}")
 
 
 def key(parts: Mapping[str, Any]) -> str:
@@ -162,7 +169,7 @@ class RecordFile:
 
     def __init__(self, path: Path):
         self.path = path
-        with _disk_errors(path):
+        with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
             _cut_torn_line(path)
@@ -170,7 +177,7 @@ class RecordFile:
     def append(self, record: Record) -> None:
         """Write one line and sync it; a full disk is a `RecordError`, and all earlier lines are kept."""
         line = json.dumps(record.to_json(), ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             while line:
                 line = line[self._file.write(line) :]
             os.fsync(self._file.fileno())
@@ -193,7 +200,8 @@ def _cut_torn_line(path: Path) -> None:
 
 
 @contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
+    """What the disk refuses is a `RecordError` that says what to do."""
     try:
         yield
     except OSError as problem:
@@ -206,7 +214,7 @@ def _disk_errors(path: Path) -> Iterator[None]:
 def write_whole(path: Path, text: str) -> None:
     """Write a file under a temporary name, then rename it: a reader sees the old or the new, never half."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with _disk_errors(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
@@ -216,71 +224,6 @@ def write_whole(path: Path, text: str) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def writer_lock(run_dir: Path, writer: str) -> Iterator[None]:
-    """Hold a run folder under a writer's name ("serial", "shard-2-of-8"); raises `RecordError` while another
-    holder could give the same answers (`refuse_rivals`).
-
-    The kernel frees the lock with the process, however it dies, so a lock file left behind by a killed run is
-    simply taken over; the pid inside is for the message. It is entered under the `folder_lock`, with `run.json`
-    written before that is given back: shards that begin together must agree on one limit.
-    """
-    path = run_dir / "records" / f"{writer}.lock"
-    with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    refuse_rivals(run_dir, writer)
-    with _disk_errors(path):
-        file = path.open("a+", encoding="utf-8")
-        fcntl.flock(file, fcntl.LOCK_EX)  # at most a look of `running_writers` is in the way
-        file.truncate(0)
-        file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-    with file:
-        yield
-
-
-@contextmanager
-def folder_lock(run_dir: Path) -> Iterator[None]:
-    """Wait for the right to change what all writers of a run folder share: its locks, `run.json`, `examples/`."""
-    path = run_dir / "records" / ".shared"
-    with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def running_writers(run_dir: Path) -> dict[str, str]:
-    """The names under which a run folder is being written, with who holds them ("pid 1 on here").
-
-    Only a caller that holds the `folder_lock` knows that no other one is just beginning."""
-    found = {}
-    for path in sorted((run_dir / "records").glob("*.lock")):
-        with path.open(encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                found[path.stem] = file.read().strip() or "another process"
-    return found
-
-
-def refuse_rivals(run_dir: Path, writer: str) -> None:
-    """Raises `RecordError` while a run folder is being written under a name that could give the answers of
-    `writer`: any other than a different shard of the same number of shards."""
-    for name, holder in running_writers(run_dir).items():
-        if name == writer or not _shards(name) or _shards(name) != _shards(writer):
-            raise RecordError(
-                f"{run_dir} is being written by {holder} as {name!r}: wait for it, or choose another --out"
-            )
-
-
-def _shards(writer: str) -> str:
-    """The n of "shard-i-of-n"; empty for another name."""
-    match = re.fullmatch(r"shard-\d+-of-(\d+)", writer)
-    return match[1] if match else ""
 
 
 # --- reading
@@ -329,29 +272,35 @@ def _read_task(paths: Iterable[Path], task: str) -> list[Record]:
     return [record for path in sorted(paths) for record in read_file(path) if record.task == task]
 
 
-class Named:
-    """The code and the metrics that ``run.json`` names: what older code gave, or another metric scored, is not
-    current, so that a half-finished second run never mixes two of them in one mean.
+class RunVersions:
+    """The code and the metrics that ``run.json`` names: what older code gave, or another metric scored, is left
+    out, so that a half-finished second run never mixes two of them in one mean.
 
     Raises KeyError or TypeError where `run` is malformed."""
 
     def __init__(self, run: Mapping[str, Any]) -> None:
         self._versions = {one["label"]: one["version"] for one in run["methods"] if "version" in one}
+        self._seeing = {one["label"] for one in run["methods"] if "example" in one.get("takes", ())}
         self._tasks = {task["name"]: task for one in run.get("benchmarks", ()) for task in one["tasks"]}
 
-    def gave(self, record: Record) -> bool:
-        """Whether the method's code gave this answer, or the import that is named for the task."""
+    def same_code(self, record: Record) -> bool:
+        """Whether an answer is of the method's present code, or of the import that is named for the task."""
         imports = self._tasks.get(record.task, {}).get("imports", {})
         version = imports.get(record.method, self._versions.get(record.method))
         return version in (None, record.version)
 
-    def scored(self, record: Record) -> bool:
-        """Whether the task's metric gave the score; an error has none."""
+    def same_metric(self, record: Record) -> bool:
+        """Whether a score is of the task's present metric; an error has none."""
         metric = self._tasks.get(record.task, {}).get("metric")
         return record.error is not None or metric in (None, record.metric)
 
+    def answer_stands(self, record: Record) -> bool:
+        """Whether the method would give the answer under the task's present metric too: one that saw how answers
+        are scored is asked again."""
+        return self.same_metric(record) or record.method not in self._seeing
 
-def current(records: Iterable[Record]) -> list[Record]:
+
+def latest(records: Iterable[Record]) -> list[Record]:
     """One record an example: the last, an answer rather than an error."""
     best: dict[tuple[str, str, str, str], Record] = {}
     for record in records:
@@ -362,15 +311,15 @@ def current(records: Iterable[Record]) -> list[Record]:
 
 
 def read_records(run_dir: Path) -> list[Record]:
-    """The current record of every example in a run folder (`Named`, `current`), in a stable order."""
+    """The `latest` record of every example in a run folder, of those of `RunVersions`, in a stable order."""
     run_dir = Path(run_dir)
     try:
         run = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-        named = Named(run)
+        versions = RunVersions(run)
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise RecordError(
             f"{run_dir} is not a run folder: run.json is missing or malformed ({problem})"
         ) from problem
     paths = sorted((run_dir / "records").glob("*/*/*.jsonl"))
     found = (record for path in paths for record in read_file(path))
-    return current(record for record in found if named.gave(record) and named.scored(record))
+    return latest(record for record in found if versions.same_code(record) and versions.same_metric(record))

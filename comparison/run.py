@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from comparison import records
+from comparison import locks, records
 from comparison.answering import Bench, Facts, Given
 from comparison.folder import check_folder, describe_run, known_settings, write_examples, write_run
 from comparison.grid import PlannedTask
@@ -52,26 +53,11 @@ class Answering(Protocol):
     def answers(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Given]]: ...
 
 
-@dataclass(frozen=True)
-class OpenReader:
-    """How to load the plan's reader; it pickles, so that a worker can be told."""
+def open_reader(name: str, **settings: Any) -> Any:
+    """`Engine.load`, imported where it is called: the driver of workers loads no torch."""
+    from models.engine import Engine
 
-    name: str
-    device: str
-    dtype: str
-    trust_remote_code: bool
-    revision: str | None = None
-
-    def __call__(self) -> Any:
-        from models.engine import Engine
-
-        return Engine.load(
-            self.name,
-            revision=self.revision,
-            device=self.device,
-            dtype=self.dtype,
-            trust_remote_code=self.trust_remote_code,
-        )
+    return Engine.load(name, **settings)
 
 
 @dataclass
@@ -113,16 +99,22 @@ def run(plan: Plan, tasks: Sequence[PlannedTask], command: str) -> tuple[Tally, 
     from reports import write_report
 
     check_folder(plan.out, known_settings(plan, tasks))
-    records.refuse_rivals(plan.out, plan.writer)  # before a second reader crowds the first one's device
-    reader = plan.reader
-    load = OpenReader(reader.name, plan.device, plan.dtype, plan.trust_remote_code, reader.revision)
+    locks.refuse_rivals(plan.out, plan.writer)  # before a second reader crowds the first one's device
+    load = partial(  # it pickles, so that a worker can be told
+        open_reader,
+        plan.reader.name,
+        revision=plan.reader.revision,
+        device=plan.device,
+        dtype=plan.dtype,
+        trust_remote_code=plan.trust_remote_code,
+    )
     if plan.executor == "serial" and plan.timeout is None:
         tally = compare(plan, tasks, load(), command=command)
     else:
         tally = compare_with_workers(plan, tasks, load, command=command)
     if tally.left:
         return tally, None
-    with records.folder_lock(plan.out):  # two shards may find the grid complete
+    with locks.folder_lock(plan.out):  # two shards may find the grid complete
         return tally, write_report(plan.out)
 
 
@@ -158,9 +150,9 @@ def answer_plan(plan: Plan, tasks: Sequence[PlannedTask], source: Answering, *, 
     contenders = contenders_of(plan, source.facts)
     described = describe_run(plan, tasks, contenders, source.facts, command)
     with ExitStack() as stack:
-        with records.folder_lock(plan.out):
-            stack.enter_context(records.writer_lock(plan.out, plan.writer))
-            alone = set(records.running_writers(plan.out)) == {plan.writer}
+        with locks.folder_lock(plan.out):
+            stack.enter_context(locks.writer_lock(plan.out, plan.writer))
+            alone = set(locks.running_writers(plan.out)) == {plan.writer}
             run = write_run(plan.out, described, alone=alone)
             for planned in tasks:
                 write_examples(plan.out, planned)
@@ -178,7 +170,7 @@ def answer_plan(plan: Plan, tasks: Sequence[PlannedTask], source: Answering, *, 
         tally = Tally(found=sum(group.found for group in groups))
         if again := sum(group.again for group in groups):
             print(
-                f"{again:,} answers in {plan.out} are of code or predictions that have changed since: given again",
+                f"{again:,} answers in {plan.out} are of code, predictions or a metric changed since: given again",
                 flush=True,
             )
         _answer_all(plan, run, groups, source, tally)
@@ -200,7 +192,7 @@ def _answer_all(
         tqdm(total=len(jobs), unit="answer", disable=not visible, dynamic_ncols=True) as bar,
     ):
         for job, given in _answers(source, jobs):
-            group, task, label = job.group, job.task.name, job.group.contender.label
+            group, task, label = job.group, job.task.name, job.label
             if group not in files:
                 path = records.record_path(plan.out, run["settings"]["model"], label, task, plan.writer)
                 files[group] = stack.enter_context(RecordFile(path))
@@ -226,7 +218,7 @@ def _answers(source: Answering, jobs: Sequence[Job]) -> Iterator[tuple[Job, Give
 
 def _imported(job: Job) -> Given:
     try:
-        return Given(job.group.planned.predictions[job.group.contender.label].answer(job.example().id))
+        return Given(job.group.planned.predictions[job.label].answer(job.example().id))
     except Undefined as reason:
         return Given(Answer(""), f"{records.UNDEFINED}{reason}")
 
@@ -236,7 +228,7 @@ def record_of(run: dict[str, Any], job: Job, given: Given) -> Record:
     contender, planned, example = job.group.contender, job.group.planned, job.example()
     answer, score, error = given.answer, 0.0, given.error
     if error is None:
-        score, error = score_text(planned, answer.text, example)
+        score, error = score_text(planned, answer.text, example, imported=contender.imported)
     return Record(
         key=job.key,
         model=run["settings"]["model"],

@@ -38,13 +38,12 @@ class Workforce:
         self._starting: Counter[int] = Counter()  # how often each has been started since it last was ready
         self._idle: list[int] = []
         self._busy: dict[int, tuple[Job, float]] = {}
-        self._met = False
 
     def __enter__(self) -> Self:
         try:
             for worker in range(self.workers.size):
                 self._start(worker)
-            while not self._met:
+            while not self._idle:
                 for worker, message in self.workers.wait(None):
                     self._greet(worker, message, needed=True)
         except BaseException:
@@ -68,7 +67,7 @@ class Workforce:
             given = [*self._collect(waiting, deaths), *self._stop_overdue(waiting)]
 
     def _submit(self, worker: int, job: Job) -> None:
-        self.workers.submit(worker, (job.number, job.task, job.example()))
+        self.workers.submit(worker, (job.label, job.task, job.example()))
         self._busy[worker] = job, time.monotonic()
 
     def _collect(self, waiting: deque[Job], deaths: Counter[Job]) -> Iterator[tuple[Job, Given]]:
@@ -116,8 +115,7 @@ class Workforce:
     def _greet(self, worker: int, message: Message, *, needed: bool) -> None:
         """A worker without a question is ready, cannot be, or has died (and is replaced if there is work)."""
         if isinstance(message, Facts):
-            if not self._met:
-                self.facts, self._met = message, True
+            self.facts = getattr(self, "facts", message)
             _check_same(self.facts, message)
             self._starting[worker] = 0
             self._idle.append(worker)
@@ -141,8 +139,8 @@ def _check_same(one: Facts, other: Facts) -> None:
     """Raises `WorkerError` where two workers would give different answers."""
     pairs = [(name, one.settings[name], other.settings.get(name)) for name in one.settings]
     pairs += [
-        (f"code of method {place}", a.version, b.version)
-        for place, (a, b) in enumerate(zip(one.methods, other.methods, strict=True), start=1)
+        (f"the code of {label}", traits.version, other.methods[label].version)
+        for label, traits in one.methods.items()
     ]
     for name, a, b in pairs:
         if a != b:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.context import SpawnProcess
 from typing import Any, NamedTuple, Protocol
@@ -34,20 +34,21 @@ class WorkerError(ValueError):
 @dataclass(frozen=True)
 class Setup:
     """What a worker is told at its start: how to open the reader (`load` pickles and takes no arguments), and
-    the methods' SPECs, which it resolves for itself, since a factory need not pickle."""
+    the methods' SPECs by label, which it resolves for itself, since a factory need not pickle."""
 
     load: Callable[[], Any]
     reader: ReaderSpec
-    specs: tuple[str, ...]
+    specs: Mapping[str, str]
 
     @classmethod
     def of(cls, plan: Plan, load: Callable[[], Any]) -> Setup:
-        return cls(load, plan.reader, tuple(one.spec for one in asked_methods(plan)))
+        return cls(load, plan.reader, {one.label: one.spec for one in asked_methods(plan)})
 
     def open(self) -> Bench | Failed:
         """The reader with its methods; where that does not come about, why."""
         try:
-            return Bench(self.reader, self.load(), [resolve("method", spec) for spec in self.specs])
+            methods = [replace(resolve("method", spec), label=label) for label, spec in self.specs.items()]
+            return Bench(self.reader, self.load(), methods)
         except (ValueError, OSError) as problem:
             return Failed(" ".join(str(problem).split()))
         except Exception as problem:
@@ -68,8 +69,8 @@ class Gone(NamedTuple):
 
 
 Message = Facts | Given | Failed | Gone
-Question = tuple[int, Task, Example]
-"""A method's number, and what it is asked."""
+Question = tuple[str, Task, Example]
+"""A method's label, and what it is asked."""
 
 
 class Workers(Protocol):

@@ -13,8 +13,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from comparison.command_line import Parser, run_program
 from comparison.plan import Resolved, resolve
 from comparison.records import printable
 
@@ -30,21 +31,16 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, but an error is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (--help shows all flags)\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    flags = _Parser(
+    return run_program("python -m methods", partial(_run, arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    flags = Parser(
         prog="python -m methods",
         description="Check a method against the contract of methods/base.py, on a real reader.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("command", choices=("check", "answers"), help="check it, or print its answers as JSON")
     flags.add_argument(
@@ -60,12 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if asked.method is None:
         flags.error("expected a method's SPEC")
-    try:
-        resolved = resolve("method", asked.method)
-        trial = open_trial(resolved, asked.model)
-    except (ValueError, OSError) as problem:
-        print(f"python -m methods: error: {printable(' '.join(str(problem).split()))}", file=sys.stderr)
-        return 2
+    resolved = resolve("method", asked.method)
+    trial = open_trial(resolved, asked.model)
     if asked.command == "answers":
         print(json.dumps(trial.answers()))
         return 0

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from benchmarks.base import PLAIN_QA, Span, Task
-from retrievers.base import Ranker, Ranking
+from retrievers.base import Ranker, Ranking, shared_prefix
 from retrievers.chunking import Boundary, Chunk, check_sizes, split
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def fit(engine: Engine, task: Task, prompt: str) -> tuple[list[int], bool]:
     """The prompt's ids, with room for the answer in the reader's window, and whether that took a cut.
 
     The cut is LongBench's (Bai et al. 2024): the first and the last half of the plain prompt's ids that fit,
-    decoded, joined, and only then wrapped. Recurrent readers have no window and are never cut.
+    decoded, joined, and only then wrapped. Readers without positions have no window and are never cut.
     The answer's room is at most half of the window: a task may allow longer ones than the reader can read.
     ValueError for a window that no prompt fits in."""
     ids = engine.encode(prompt, chat=task.chat)
@@ -99,6 +99,16 @@ def fit(engine: Engine, task: Task, prompt: str) -> tuple[list[int], bool]:
     )
 
 
+def require_reach(engine: Engine, method: str, shortest: int, remedy: str) -> None:
+    """ValueError where the reader's window has no room for a prompt of `shortest` tokens, the first length that
+    `method` changes, and an answer of one."""
+    if engine.window is not None and engine.window <= shortest:
+        raise ValueError(
+            f"{method} changes prompts of {shortest:,} tokens and more, and {engine.spec.name} reads "
+            f"{engine.window:,} at most, so that every answer would be that of full: {remedy}"
+        )
+
+
 def tail_tokens(engine: Engine, task: Task, context: str, question: str, *, clause: bool = False) -> int:
     """How many tokens of the prompt follow the context: question, answer cue and what closes the chat turn.
 
@@ -108,8 +118,7 @@ def tail_tokens(engine: Engine, task: Task, context: str, question: str, *, clau
         engine.encode(task.prompt(text, question, clause=clause), chat=task.chat)[::-1]
         for text in (context, other)
     )
-    pairs = zip(ids, others, strict=False)
-    return max(1, next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(others))))
+    return max(1, shared_prefix(ids, others))
 
 
 def chunk_sizes(engine: Engine, size: int | None, overlap: int | None) -> tuple[int, int]:
@@ -169,21 +178,12 @@ def chunk_details(chunks: Sequence[Chunk], picked: Sequence[int], *flags: str) -
     return {"chunks": len(chunks), "picked": list(picked), "flags": [flag for flag in flags if flag]}
 
 
-def flags_of(ranking: Ranking, places: int) -> dict[str, Any]:
-    """The ranking's flags where its first `places` are taken; `unsettled_places` where that is a choice among
-    more than the ranker has settled (one from a plugin need not say)."""
+def ranking_details(ranking: Ranking, places: int) -> tuple[list[str], dict[str, Any]]:
+    """What a record keeps of a ranking whose first `places` are taken: the names of its flags that are true, and
+    the other values; `unsettled_places` where that is a choice among more than the ranker has settled (one from
+    a plugin need not say)."""
     settled = getattr(ranking, "settled", None)
     unsettled = settled is not None and settled < places < len(ranking.order)
-    return {**ranking.flags, "unsettled_places": unsettled}
-
-
-def ranking_details(flags: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
-    """What a record keeps of a ranking's flags: the names of those that are true, and the other values."""
+    flags = {**ranking.flags, "unsettled_places": unsettled}
     names = [name for name, value in flags.items() if value is True]
     return names, {name: value for name, value in flags.items() if not isinstance(value, bool)}
-
-
-def check_choice(option: str, value: object, choices: Any) -> None:
-    """ValueError unless `value` is one of the Literal `choices`."""
-    if value not in get_args(choices):
-        raise ValueError(f"{option}={value!r} is unknown: expected {' or '.join(get_args(choices))}")

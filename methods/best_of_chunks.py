@@ -14,13 +14,13 @@ from methods.base import (
     Answer,
     Clause,
     Undefined,
-    check_choice,
     check_chunks,
     chunk_details,
     decode_each,
     fit,
     split_context,
 )
+from retrievers.base import check_choice
 from retrievers.chunking import Boundary, join
 
 if TYPE_CHECKING:

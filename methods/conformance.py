@@ -9,34 +9,29 @@ from __future__ import annotations
 import inspect
 import json
 import math
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from benchmarks.base import Example, Task
 from methods.base import Answer, Undefined
+from methods.contract import as_answer, ask, check_answer, explain, plain_details, plain_spans, takes
 from methods.trial import (
     OPEN,
     SUMMARY,
     TASK,
     UNICODE,
     Trial,
-    accepted,
-    call,
     changed,
     comparable,
     example,
     forwards,
-    given_or_undefined,
     global_state,
     text_of,
 )
 
 LARGEST_DETAILS = 16_384
 """Characters of JSON: a record is one line, and a run has thousands of them."""
-LENGTH = 400
 
 
 class Skip(Exception):
@@ -76,33 +71,26 @@ def verdicts(trial: Trial) -> Iterator[Verdict]:
             yield Verdict(check.name, "skipped", str(reason))
             continue
         except Exception as problem:
-            fault = _explain(problem)
+            fault = explain(problem)
         if fault:
             failed.add(check.name)
         yield Verdict(check.name, "FAILED" if fault else "ok", fault)
 
 
-def _explain(problem: Exception) -> str:
-    """The exception in one line, with the line of code that raised it."""
-    frame = traceback.extract_tb(problem.__traceback__)[-1]
-    said = f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:LENGTH]
-    return f"{said} ({Path(frame.filename).name}:{frame.lineno})"
+def _refusal(check: Callable[..., object], *given: Any) -> str:
+    """What one of the contract's checks has against what is given."""
+    try:
+        check(*given)
+    except (TypeError, ValueError) as problem:
+        return str(problem)
+    return ""
 
 
 # --- how it is called
 
 
 def _builds(trial: Trial) -> str:
-    method = trial.build()
-    if not callable(getattr(method, "answer", None)):
-        return (
-            f"the factory made a {type(method).__name__}, expected an object with answer(context, question)"
-        )
-    try:
-        inspect.signature(method.answer).bind("", "", **dict.fromkeys(accepted(method)))
-    except TypeError as problem:
-        return f"answer{inspect.signature(method.answer)} cannot be called as answer(context, question): {problem}"
-    return ""
+    return _refusal(takes, trial.build())
 
 
 def _answers(trial: Trial) -> str:
@@ -114,32 +102,19 @@ def _answers(trial: Trial) -> str:
 
 def _type(trial: Trial) -> str:
     method = trial.build()
-    return _wrong_type(trial.ask(method, example(0))) or _wrong_type(trial.ask(method, example(1)))
-
-
-def _wrong_type(given: Any) -> str:
-    if isinstance(given, str):
-        return ""
-    if not isinstance(given, Answer):
-        return f"it returned {_glimpse(given)}, expected a str or methods.base.Answer"
-    if not isinstance(given.text, str):
-        return f"the answer's text is {_glimpse(given.text)}, expected a str"
-    return (
-        "" if isinstance(given.details, Mapping) else f"details is {_glimpse(given.details)}, expected a dict"
-    )
-
-
-def _glimpse(value: Any) -> str:
-    shown = repr(value)
-    return f"{type(value).__name__} {shown[:60]}{'...' if len(shown) > 60 else ''}"
+    refusals = (_refusal(as_answer, trial.ask(method, example(shift))) for shift in (0, 1))
+    return next(filter(None, refusals), "")
 
 
 def _two_arguments(trial: Trial) -> str:
     method, one = trial.build(), example(0)
-    if inspect.signature(method.answer).parameters.keys() & {"example"}:
+    asked = inspect.signature(method.answer).parameters
+    if "example" in asked:
         raise Skip("a control that sees the answer key needs example=")
+    if "task" in asked and asked["task"].default is inspect.Parameter.empty:
+        raise Skip("task is a required keyword: a notebook gives one too (benchmarks.base.PLAIN_QA)")
     with trial.shelter():
-        return _wrong_type(method.answer(one.context, one.question))
+        return _refusal(as_answer, method.answer(one.context, one.question))
 
 
 # --- the same question, the same answer
@@ -217,10 +192,12 @@ def _empty_question(trial: Trial) -> str:
 def _odd(trial: Trial, method: Any, one: Example, task: Task = TASK) -> str:
     """What is wrong with the answer to an unusual example; that it is not defined there is right."""
     try:
-        given = given_or_undefined(lambda: trial.ask(method, one, task))
+        given = trial.ask(method, one, task)
+    except Undefined:
+        return ""
     except Exception as problem:
-        return f"{_explain(problem)}; expected an answer or Undefined"
-    return _wrong_type(given) or _wrong_spans(given, len(one.context))
+        return f"{explain(problem)}; expected an answer or Undefined"
+    return _refusal(check_answer, given, len(one.context))
 
 
 # --- what it must leave alone
@@ -228,12 +205,12 @@ def _odd(trial: Trial, method: Any, one: Example, task: Task = TASK) -> str:
 
 def _inputs(trial: Trial) -> str:
     method = trial.build()
-    if not accepted(method):
+    if not takes(method):
         raise Skip("it is given two strings, which nobody can change")
     one, untouched = example(0), example(0)
     task, as_it_was = replace(TASK, slots=dict(one.slots)), replace(TASK, slots=dict(one.slots))
     with trial.shelter():
-        call(method, one, task)
+        ask(method, task, one)
     return (
         ""
         if (one, task) == (untouched, as_it_was)
@@ -245,7 +222,7 @@ def _settings(trial: Trial) -> str:
     method = trial.build()
     with trial.shelter():
         before = global_state()
-        call(method, example(0))
+        ask(method, TASK, example(0))
         found = changed(before, global_state())
     return f"it changed {', '.join(found)}: set back what you set" if found else ""
 
@@ -254,7 +231,7 @@ def _engine(trial: Trial) -> str:
     method = trial.build()
     with trial.shelter():
         before = trial.engine_state()
-        call(method, example(0))
+        ask(method, TASK, example(0))
         found = changed(before, trial.engine_state())
     return f"it left the engine with another {', '.join(found)}: set back what you set" if found else ""
 
@@ -266,10 +243,9 @@ def _details(trial: Trial) -> str:
     given = trial.ask(trial.build(), example(0))
     if not isinstance(given, Answer):
         raise Skip("it returns a bare string")
-    try:
-        size = len(json.dumps(dict(given.details), allow_nan=False))
-    except (TypeError, ValueError) as problem:
-        return f"the details do not serialise to JSON: {problem}"
+    if fault := _refusal(plain_details, given):
+        return fault
+    size = len(json.dumps(plain_details(given)))
     if size > LARGEST_DETAILS:
         return f"the details take {size:,} characters of JSON: keep them below {LARGEST_DETAILS:,}"
     return ""
@@ -280,25 +256,13 @@ def _spans(trial: Trial) -> str:
     given = trial.ask(trial.build(), one)
     if not isinstance(given, Answer) or given.spans is None:
         raise Skip("it names no spans")
-    return _wrong_spans(given, len(one.context))
-
-
-def _wrong_spans(given: Any, length: int) -> str:
-    """Pairs in any order: a ranker's is one too."""
-    if not isinstance(given, Answer) or given.spans is None:
-        return ""
-    try:
-        spans = [(int(start), int(end)) for start, end in given.spans]
-    except (TypeError, ValueError):
-        return f"spans is {_glimpse(given.spans)}, expected pairs of whole numbers"
-    wrong = next((span for span in spans if not 0 <= span[0] <= span[1] <= length), None)
-    return f"the span {wrong} is not inside the context (0 to {length}), start before end" if wrong else ""
+    return _refusal(plain_spans, given, len(one.context))
 
 
 def _cost(trial: Trial) -> str:
     method, one = trial.build(), example(0)
     with trial.shelter(), forwards(trial.engine.model) as seen, trial.engine.meter() as cost:
-        call(method, one)
+        ask(method, TASK, one)
     phases = math.fsum(seconds for phase, seconds in cost.seconds.items() if phase != "total")
     if seen["calls"] != cost.calls:
         return f"the reader was called {seen['calls']} times and the meter knows of {cost.calls}: call the engine only"
@@ -343,7 +307,7 @@ def _stop(trial: Trial) -> str:
 
 def _decoded(trial: Trial, method: Any, task: Task) -> str:
     """The answer under an unusual task, where the reader decodes it."""
-    if "task" not in accepted(method):
+    if "task" not in takes(method):
         raise Skip("its signature takes no task")
     try:
         with trial.engine.meter() as cost:
@@ -356,6 +320,7 @@ def _decoded(trial: Trial, method: Any, task: Task) -> str:
 
 
 _CALLED = ("builds", "answers", "type")
+_PLAIN = (*_CALLED, "details", "spans")
 _STEADY = (*_CALLED, "again", "random", "instance")
 CHECKS: tuple[Check, ...] = (
     Check("builds", "the factory makes an object with answer(context, question)", _builds),
@@ -371,20 +336,10 @@ CHECKS: tuple[Check, ...] = (
     Check("instance", "a new object gives the same answer", _instance, _STEADY[:-1]),
     Check("order", "no question leaves a trace in the next", _order, _STEADY),
     Check("process", "another process gives the same answer", _process, _STEADY),
-    Check(
-        "unicode",
-        "emoji, combining marks, Chinese, right to left, line breaks",
-        _unicode,
-        (*_CALLED, "spans"),
-    ),
-    Check("empty-context", "an empty context is answered", _empty_context, (*_CALLED, "spans")),
-    Check("short-context", "a context shorter than a chunk is answered", _short_context, (*_CALLED, "spans")),
-    Check(
-        "empty-question",
-        "a task without a question: an answer or Undefined",
-        _empty_question,
-        (*_CALLED, "spans"),
-    ),
+    Check("unicode", "emoji, combining marks, Chinese, right to left, line breaks", _unicode, _PLAIN),
+    Check("empty-context", "an empty context is answered", _empty_context, _PLAIN),
+    Check("short-context", "a context shorter than a chunk is answered", _short_context, _PLAIN),
+    Check("empty-question", "a task without a question: an answer or Undefined", _empty_question, _PLAIN),
     Check("inputs", "the task and the example are left as they were", _inputs, _CALLED),
     Check("settings", "so are global random states, torch's settings, the folder", _settings, _STEADY[:-1]),
     Check("engine", "the engine reads a prompt as before", _engine, (*_CALLED, "settings")),

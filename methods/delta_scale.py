@@ -1,4 +1,4 @@
-"""One constant for all time steps: the cheapest way to make a Mamba forget less, and the control beside DeciMamba,
+"""One constant for all time steps: the cheapest way to make a Mamba forget less, and the yardstick beside DeciMamba,
 LongMamba and UPI, which choose.
 
 A factor below 1 slows the decay of every channel and weakens every write alike. `factor=none` is the trained length
@@ -8,11 +8,13 @@ Exercised by ``--method delta_scale:factor=0.5``.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Task
-from methods.base import Answer, Clause, check_choice, fit
+from methods.base import Answer, Clause, fit, require_reach
+from retrievers.base import check_choice
 
 if TYPE_CHECKING:
     from models.engine import Engine
@@ -33,11 +35,14 @@ class DeltaScale:
         check_choice("clause", self.clause, Clause)
         if self.factor is not None and self.factor <= 0:
             raise ValueError(f"factor={self.factor} is too small: expected a number above 0")
-        if self.factor is None and self.engine.spec.trained_length is None:
-            raise ValueError(
-                f"the length that {self.engine.spec.name} was trained on is not known: give factor=..."
-            )
         mixers(self.engine.model)  # a reader without a delta is refused before it reads
+        if self.factor is None:
+            trained = self.engine.spec.trained_length
+            if trained is None:
+                raise ValueError(
+                    f"the length that {self.engine.spec.name} was trained on is not known: give factor=..."
+                )
+            require_reach(self.engine, "delta_scale", trained + 1, "give factor=...")
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """One scaled prefill, one greedy decoding. With a factor of 1 nothing is touched."""
@@ -45,11 +50,8 @@ class DeltaScale:
 
         ids, cut = fit(self.engine, task, task.prompt(context, question, clause=self.clause == "all"))
         factor = self._factor(len(ids))
-        if factor == 1:
-            prefill = next(self.engine.prefill_batches([ids]))[1]
-        else:
-            with scaling(self.engine.model, factor):
-                prefill = next(self.engine.prefill_batches([ids]))[1]
+        with scaling(self.engine.model, factor) if factor != 1 else nullcontext():
+            _, prefill = next(self.engine.prefill_batches([ids]))
         text = self.engine.decode(prefill, task.max_new_tokens, stop=task.stop)
         flags = [] if factor == 1 else ["triggered"]
         return Answer(

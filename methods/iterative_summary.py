@@ -14,7 +14,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Task
-from methods.base import Answer, Clause, check_choice, check_chunks, chunk_details, generate, split_context
+from methods.base import Answer, Clause, check_chunks, chunk_details, generate, split_context
+from retrievers.base import check_choice
 from retrievers.chunking import Boundary
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class IterativeSummary:
     chunk_size: int | None = None
     overlap: int | None = None
     boundary: Boundary = "token"
-    summary_tokens: int = 128
+    summary_tokens: int = SUMMARIZE.max_new_tokens
     clause: Clause = "oprm"
 
     def __post_init__(self) -> None:

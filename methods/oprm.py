@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -25,13 +25,11 @@ from benchmarks.base import PLAIN_QA, Task
 from methods.base import (
     Answer,
     Clause,
-    check_choice,
     check_chunks,
     chunk_details,
     chunk_sizes,
     decode_each,
     fit,
-    flags_of,
     generate,
     ranking_details,
     require_question,
@@ -40,7 +38,7 @@ from methods.base import (
     split_context,
 )
 from retrievers import build
-from retrievers.base import Ranker, weights_of
+from retrievers.base import RECORDED, Ranker, check_choice, log_probabilities, shared_prefix, weights_of
 from retrievers.chunking import Boundary, Chunk, cut_places, join
 
 if TYPE_CHECKING:
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
 Select = Literal["entropy", "query_likelihood"]
 OnAllFiltered = Literal["entropy", "abstain"]
 Profile = Literal["fair", "paper"]
-RECORDED = 64  # rows whose numbers are kept in the record
 
 
 class Mark(NamedTuple):
@@ -121,6 +118,10 @@ class OPRM:
         for option in ("m", "top"):
             if getattr(self, option) < 1:
                 raise ValueError(f"{option}={getattr(self, option)} is too small: expected at least 1 chunk")
+        if self.candidates is None and self.m != 8:
+            raise ValueError(
+                f"m={self.m} says how many candidates are read: give candidates=RANKER beside it"
+            )
         if self.candidates is not None:
             object.__setattr__(self, "ranker", build(self.candidates, self.engine))
         if self.idk_filter and self._says_unknown:
@@ -144,7 +145,7 @@ class OPRM:
             require_question(task, question)
             require_question_last(task)
         chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
-        read, ranking = self._candidates(chunks, question, task)
+        read, flags, values = self._candidates(chunks, question, task)
         cuts: list[bool] = []
         before, after = task.wrap(question, clause=self._carries_clause)
 
@@ -156,7 +157,7 @@ class OPRM:
                 yield array("i", ids)  # a list takes nine times the memory while it waits for its batch
 
         marks, state = self._read(read, rows(), self._question_place(chunks[read[0]], question, task))
-        details = self._details(chunks, marks, ranking)
+        details = self._details(chunks, marks, flags, values)
         truncated = any(cuts)
         if marks.all_filtered and self.on_all_filtered == "abstain":
             return Answer(self.engine.spec.no_answer, (), details | {"picked": []}, truncated)
@@ -199,13 +200,13 @@ class OPRM:
 
     def _candidates(
         self, chunks: Sequence[Chunk], question: str, task: Task
-    ) -> tuple[Sequence[int], Mapping[str, Any]]:
-        """The chunks to read, in document order, and the flags of the ranking that they come from."""
+    ) -> tuple[Sequence[int], list[str], dict[str, Any]]:
+        """The chunks to read, in document order, and the details of the ranking that they come from."""
         if self.ranker is None:
-            return range(len(chunks)), {}
+            return range(len(chunks)), [], {}
         ranking = retrieve(self.engine, self.ranker, task, question, chunks)
         read = sorted(ranking.order[: self.m])
-        return read, flags_of(ranking, len(read))
+        return read, *ranking_details(ranking, len(read))
 
     def _prompt(self, text: str, question: str, task: Task) -> str:
         return task.prompt(text, question, clause=self._carries_clause)
@@ -213,18 +214,18 @@ class OPRM:
     def _read(
         self, read: Sequence[int], rows: Iterable[Sequence[int]], place: slice
     ) -> tuple[Marks, Prefill | None]:
-        """The rows' marks, and the best row's state (none if several are to be read again)."""
+        """The rows' marks, and the state of the one that is picked (none of several, which are read again)."""
         marks = Marks(self.top, read[:RECORDED])
         state: Prefill | None = None
         last = 1 - place.start  # the logits of a position are those of the token after it
         for positions, prefill in self.engine.prefill_batches(rows, last=last):
             found = self._marks([read[position] for position in positions], prefill, place, len(read) > 1)
             marks.add(found)
-            if self.top == 1 and marks.best[0] in found:
+            if marks.best[0] in found:
                 state = None  # or two kept states would be there at once
                 state = self.engine.select(prefill, found.index(marks.best[0]))
             del prefill  # or the batch's states would live on while the next batch is read
-        return marks, state
+        return marks, state if len(marks.picked) == 1 else None
 
     def _marks(self, chunks: Sequence[int], prefill: Prefill, place: slice, choosing: bool) -> list[Mark]:
         """One for every row of a micro-batch."""
@@ -234,7 +235,7 @@ class OPRM:
         costs = bits
         if self.select == "query_likelihood":
             rows = zip(prefill.rows, prefill.logits, strict=True)
-            costs = [-_likelihood(ids[place], logits) for ids, logits in rows]
+            costs = [-float(log_probabilities(ids[place], logits).sum()) for ids, logits in rows]
         return [Mark(*values) for values in zip(filtered, costs, chunks, bits, strict=True)]
 
     def _question_place(self, chunk: Chunk, question: str, task: Task) -> slice:
@@ -249,21 +250,17 @@ class OPRM:
             self.engine.encode(self._prompt(chunk.text, asked, task), chat=task.chat)
             for asked in (question, other)
         )
-        start, after = _common(ids, others), _common(ids[::-1], others[::-1])
+        start, after = shared_prefix(ids, others), shared_prefix(ids[::-1], others[::-1])
         return slice(max(start, 1) - len(ids), -after or None)  # the first token of a row has no probability
 
     def _details(
-        self,
-        chunks: Sequence[Chunk],
-        marks: Marks,
-        ranking: Mapping[str, Any],
+        self, chunks: Sequence[Chunk], marks: Marks, flags: Sequence[str], values: dict[str, Any]
     ) -> dict[str, Any]:
         """Numbers are listed in the order of the chunks that were read, the first `RECORDED` of them; the
         candidates' ranker adds its own flags."""
         by_chunk = sorted(marks.recorded, key=lambda mark: mark.chunk)
         single = "single_chunk" if marks.count == 1 else ""
         lost = "all_filtered" if marks.all_filtered else ""
-        flags, values = ranking_details(ranking)
         details = chunk_details(chunks, marks.picked, *dict.fromkeys([single, lost, *flags])) | values
         details["filtered"] = marks.filtered
         details["entropies"] = [round(mark.entropy, 4) for mark in by_chunk]
@@ -282,12 +279,6 @@ def entropies(logits: Any) -> list[float]:
     return [value / math.log(2) for value in nats.tolist()]
 
 
-def _likelihood(ids: Sequence[int], logits: Any) -> float:
-    """Log-probability (nats) of the ids, one for each of the first positions of `logits` [last, vocabulary]."""
-    wanted = list(ids)
-    return float(logits[: len(wanted)].log_softmax(-1)[list(range(len(wanted))), wanted].sum())
-
-
 def _no_answer_ids(engine: Engine) -> frozenset[int]:
     word = engine.spec.no_answer
     if not word.strip():
@@ -296,9 +287,3 @@ def _no_answer_ids(engine: Engine) -> frozenset[int]:
             "set one in models/specs.py or idk_filter=false"
         )
     return engine.first_ids(word)
-
-
-def _common(ids: Sequence[int], others: Sequence[int]) -> int:
-    """How many ids both begin with."""
-    pairs = zip(ids, others, strict=False)
-    return next((position for position, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(others)))

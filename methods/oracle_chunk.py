@@ -10,16 +10,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Example, Task
-from methods.base import (
-    Answer,
-    Clause,
-    Undefined,
-    check_choice,
-    check_chunks,
-    chunk_details,
-    generate,
-    split_context,
-)
+from methods.base import Answer, Clause, Undefined, check_chunks, chunk_details, generate, split_context
+from retrievers.base import check_choice
 from retrievers.chunking import Boundary, Chunk, join
 
 if TYPE_CHECKING:

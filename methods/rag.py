@@ -16,18 +16,16 @@ from benchmarks.base import PLAIN_QA, Task
 from methods.base import (
     Answer,
     Clause,
-    check_choice,
     check_chunks,
     chunk_details,
     chunk_sizes,
-    flags_of,
     generate,
     ranking_details,
     retrieve,
     split_context,
 )
 from retrievers import build
-from retrievers.base import Ranker, weights_of
+from retrievers.base import Ranker, check_choice, weights_of
 from retrievers.chunking import Boundary, Chunk, join
 
 if TYPE_CHECKING:
@@ -39,8 +37,9 @@ Order = Literal["rank", "document"]
 @dataclass(frozen=True)
 class RAG:
     """`retriever` is a ranker's SPEC (or a ranker); `k` chunks are joined in the order of their rank or of
-    the document, neighbours as they stand in the context and others with a blank line between them. With a
-    `budget`, in the reader's tokens, as many of the best chunks are taken as fit into it, instead of `k`."""
+    the document: neighbours as they stand in the context, in the place of the better one, and others with a
+    blank line between them. With a `budget`, in the reader's tokens, as many of the best chunks are taken as fit
+    into it, instead of `k`."""
 
     engine: Engine
     _: KW_ONLY
@@ -86,7 +85,7 @@ class RAG:
             picked = self._pack(context, chunks, ranking.order, self.budget)
         text, spans = join(context, [chunks[position] for position in picked])
         answer = generate(self.engine, task, text, question, clause=self.clause == "all")
-        flags, values = ranking_details(flags_of(ranking, len(picked)))
+        flags, values = ranking_details(ranking, len(picked))
         few = "fewer_chunks_than_k" if len(chunks) < self.k else ""
         scores = [round(ranking.scores[position], 4) for position in picked]
         details = chunk_details(chunks, picked, *flags, few) | {"scores": scores} | values

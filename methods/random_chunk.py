@@ -10,7 +10,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks.base import PLAIN_QA, Task, stable_seed
-from methods.base import Answer, Clause, check_choice, check_chunks, chunk_details, generate, split_context
+from methods.base import Answer, Clause, check_chunks, chunk_details, generate, split_context
+from retrievers.base import check_choice
 from retrievers.chunking import Boundary, join
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ Exercised by ``python -m methods check oprm``.
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 import os
 import random
@@ -18,7 +17,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.base import PLAIN_QA, Example, Task, digest
-from methods.base import Answer, Undefined
+from methods.base import Answer
+from methods.contract import ask
 
 if TYPE_CHECKING:
     from models.engine import Engine
@@ -67,19 +67,6 @@ def example(shift: int) -> Example:
     )
 
 
-def accepted(method: Any) -> frozenset[str]:
-    """Which of `task` and `example` the method's signature takes, as the runner reads it."""
-    asked = inspect.signature(method.answer).parameters
-    anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in asked.values())
-    return frozenset({"example", "task"} & set(asked) | ({"task"} if anything else set()))
-
-
-def call(method: Any, one: Example, task: Task = TASK) -> Any:
-    """The method's answer, asked as the runner asks. Raises what the method raises."""
-    extra = {"task": task.about(one), "example": one}
-    return method.answer(one.context, one.question, **{name: extra[name] for name in accepted(method)})
-
-
 @dataclass(frozen=True)
 class Trial:
     """A method under test: `build` makes a new one for the engine; `elsewhere` gives the answers of another
@@ -90,10 +77,10 @@ class Trial:
     elsewhere: Callable[[], list[str]] | None = None
 
     def ask(self, method: Any, one: Example, task: Task = TASK, *, seed: int = 0) -> Any:
-        """`call` in a process that is left as it was found; `seed` is that of the global generators. The
+        """`contract.ask` in a process that is left as it was found; `seed` is that of the global generators. The
         example is a copy, which the method may spoil."""
         with self.shelter(seed):
-            return call(method, copy.deepcopy(one), copy.deepcopy(task))
+            return ask(method, copy.deepcopy(task), copy.deepcopy(one))
 
     def answers(self) -> list[str]:
         """The answers to the kit's questions by a new method, as comparable texts."""
@@ -139,14 +126,6 @@ def comparable(given: Any) -> str:
 
 def text_of(given: Any) -> str:
     return given.text if isinstance(given, Answer) else str(given)
-
-
-def given_or_undefined(ask: Callable[[], Any]) -> Any:
-    """What was answered; the empty string where the method says that it is not defined here."""
-    try:
-        return ask()
-    except Undefined:
-        return ""
 
 
 @contextmanager

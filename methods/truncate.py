@@ -12,7 +12,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.base import PLAIN_QA, Task
-from methods.base import Answer, Clause, check_choice, generate
+from methods.base import Answer, Clause, generate
+from retrievers.base import check_choice
 from retrievers.chunking import Chunk, Cut, cut_places, join
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Task
-from methods.base import Answer, Clause, check_choice, generate
+from methods.base import Answer, Clause, generate
+from retrievers.base import check_choice
 
 if TYPE_CHECKING:
     from models.engine import Engine

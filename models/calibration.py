@@ -31,6 +31,10 @@ class Measured(Protocol):
 
     @property
     def model(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
 
 
 Kind = TypeVar("Kind", bound=Measured)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -56,7 +56,11 @@ class Calibration:
     @property
     def starts_at(self) -> int:
         """The shortest prompt that is filtered: 3,000 tokens at L0 = 2,000."""
-        return self.trained * 3 // 2
+        return filtered_from(self.trained)
+
+
+def filtered_from(trained: int) -> int:
+    return trained * 3 // 2
 
 
 def table_lengths(trained: int) -> tuple[int, ...]:
@@ -130,7 +134,7 @@ class Kept:
     of: int = 0
     total: float = 0.0
     budget: float = 0.0
-    channels: int = field(default=0)
+    channels: int = 0
 
     def shares(self) -> dict[str, float]:
         """`kept_share` of the entries, and `kept_sum` of their steps in units of S."""

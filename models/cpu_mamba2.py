@@ -23,8 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.scan_kernels import build, share
-from models.selective_scan import arrays, channel_rows, dense, lane_blocks, workers_for
+from models.compiling import build
+from models.lane_layout import arrays, channel_rows, dense, lane_blocks
+from models.threads import share, workers_for
 from models.vector_math import LANES, LOG2_E, decay2, fill, load, store
 
 SCAN = "mamba2_chunk_scan"  # as all six families call it

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from transformers.models.recurrent_gemma.modeling_recurrent_gemma import RecurrentGemmaRglru
 
-from models.scan_kernels import build, share
-from models.selective_scan import arrays, dense, workers_for
+from models.compiling import build
+from models.lane_layout import arrays, dense
+from models.threads import share, workers_for
 from models.vector_math import LANES, load, store
 
 

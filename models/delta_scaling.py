@@ -1,6 +1,6 @@
 """Time steps of a Mamba times a factor while a prompt is read: a state that forgets more slowly and writes less.
 
-One factor for all channels is the control beside the methods that choose channels or tokens (MambaExtend, ICLR 2025,
+One factor for all channels is the yardstick beside the methods that choose channels or tokens (MambaExtend, ICLR 2025,
 motivates its calibration with it). A factor for the channels that look furthest back, and none for the others, is UPI
 (ICLR 2026) in the simple form that its authors run. Decoding keeps the steps as they are.
 

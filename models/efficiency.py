@@ -22,22 +22,22 @@ import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from comparison.command_line import run_program
 from methods import find
 from models.efficiency_options import settings_of
-from models.efficiency_table import Measurement, add_to_csv, markdown, plot, start_csv
-from models.processes import die_with
+from models.efficiency_table import Measurement, add_to_csv, markdown, short, start_csv
+from models.processes import die_with, spawned
 from models.shapes import find_shape, write_random_reader
-from models.specs import reader_spec
+from models.specs import ReaderError, at_revision, reader_spec
 
 if TYPE_CHECKING:
     from benchmarks.base import Example, Task
@@ -77,7 +77,6 @@ def write_contexts(reader: Reader, lengths: Sequence[int]) -> dict[int, Context]
     """One needle question for each length, the needle in the middle."""
     from benchmarks.needle import needle
     from models.loading import load_tokenizer
-    from models.specs import at_revision, reader_spec
 
     tokenizer = load_tokenizer(at_revision(reader_spec(reader.path), reader.revision))
 
@@ -105,8 +104,8 @@ def measure(reader: Reader, cell: Cell, context: Context) -> Measurement | None:
 
 
 def _measure(reader: Reader, cell: Cell, context: Context) -> Measurement:
+    from models.device_memory import device_gauge, return_free_heap
     from models.floor import floor_seconds, watch_forwards
-    from models.loading import device_gauge, return_free_heap
 
     engine = _load_fallback(reader) if cell.method == FALLBACK else _load(reader)
     engine.eos_ids = frozenset()  # every cell decodes as many tokens as it is told
@@ -147,7 +146,6 @@ def _load_fallback(reader: Reader) -> Engine:
     from models.engine import Engine
     from models.kernel_choice import choose_by_device
     from models.loading import device_of, load_model, load_tokenizer, precision
-    from models.specs import ReaderError, at_revision, reader_spec
 
     place = device_of(reader.device)
     if place.type != "cpu":
@@ -164,6 +162,33 @@ def _build(engine: Engine, cell: Cell) -> Any:
     factory = find("full" if cell.method == FALLBACK else cell.method)
     takes_size = "chunk_size" in inspect.signature(factory).parameters
     return factory(engine, **({"chunk_size": cell.chunk_size} if takes_size and cell.chunk_size else {}))
+
+
+def plot(measured: Sequence[Measurement], path: Path) -> None:
+    """Seconds and memory against the context's length, both axes logarithmic; the floor is dotted."""
+    from reports.drawing import COLOURS, MARKERS, figure, style
+
+    lengths = sorted({one.length for one in measured})
+    with style():
+        drawn = figure((8, 3.2))
+        left, right = drawn.subplots(1, 2)
+        for place, method in enumerate(dict.fromkeys(one.method for one in measured)):
+            rows = sorted((one for one in measured if one.method == method), key=lambda one: one.length)
+            x, colour = [one.length for one in rows], ("#000000", *COLOURS)[place % (len(COLOURS) + 1)]
+            look: dict[str, Any] = {"color": colour, "marker": MARKERS[place % len(MARKERS)]}
+            left.plot(x, [one.seconds for one in rows], label=method, **look)
+            left.plot(x, [one.floor_seconds for one in rows], ":", color=colour, linewidth=0.9)
+            right.plot(x, [one.peak_gib for one in rows], label=method, **look)
+        left.set_ylabel("seconds (dotted: linear layers alone)")
+        right.set_ylabel("GiB above the loaded reader")
+        for panel in (left, right):
+            panel.set(yscale="log", xlabel=f"tokens of context, {measured[0].reader}")
+            panel.set_xscale("log", base=2)
+            panel.set_xticks(lengths, [short(length) for length in lengths])
+            panel.minorticks_off()
+        left.legend()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn.savefig(path)
 
 
 # The program
@@ -194,10 +219,8 @@ def describe(given: argparse.Namespace, cells: Sequence[Cell]) -> str:
 def in_process(work: Any, *arguments: Any) -> Any:
     """Runs `work` in a fresh process, which dies with this one, and returns what it returns; its errors are
     raised here."""
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(1, spawn, initializer=die_with, initargs=(os.getpid(),)) as pool:
-        future: Future[Any] = pool.submit(work, *arguments)
-        return future.result()
+    with spawned(1, die_with, os.getpid()) as submit:
+        return submit(work, *arguments).result()
 
 
 def measurements(reader: Reader, cells: Sequence[Cell]) -> Iterator[Measurement]:
@@ -224,24 +247,24 @@ def measurements(reader: Reader, cells: Sequence[Cell]) -> Iterator[Measurement]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write what was asked for; 2 on a user's error, 130 when interrupted."""
-    try:
-        given = settings_of(sys.argv[1:] if arguments is None else arguments)
-        for method in given.methods:
-            find(method)
-        cells = cells_of(given)
-        if given.dry_run:
-            print(describe(given, cells))
-            return 0
-        if given.threads:
-            for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-                os.environ[variable] = str(given.threads)  # read by the cells' processes
-        return _run(given, cells)
-    except (ValueError, OSError) as error:
-        print(f"models.efficiency: {error}", file=sys.stderr)
-        return 2
+    return run_program("python -m models.efficiency", partial(_run, arguments))
 
 
-def _run(given: argparse.Namespace, cells: Sequence[Cell]) -> int:
+def _run(arguments: Sequence[str] | None) -> int:
+    given = settings_of(sys.argv[1:] if arguments is None else arguments)
+    for method in given.methods:
+        find(method)
+    cells = cells_of(given)
+    if given.dry_run:
+        print(describe(given, cells))
+        return 0
+    if given.threads:
+        for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            os.environ[variable] = str(given.threads)  # read by the cells' processes
+    return _measure_all(given, cells)
+
+
+def _measure_all(given: argparse.Namespace, cells: Sequence[Cell]) -> int:
     done: list[Measurement] = []
     status = 0
     if given.csv:
@@ -261,7 +284,10 @@ def _run(given: argparse.Namespace, cells: Sequence[Cell]) -> int:
         except ValueError as error:
             if not done:
                 raise
-            print(f"models.efficiency: {error} (the table holds what was measured)", file=sys.stderr)
+            print(
+                f"python -m models.efficiency: error: {error} (the table holds what was measured)",
+                file=sys.stderr,
+            )
             status = 2
     if done:
         print(markdown(done))

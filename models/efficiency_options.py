@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from comparison.command_line import Parser, path_of
 from models.shapes import SHAPES
 
 PICTURES = (".png", ".pdf", ".svg")
@@ -52,7 +53,7 @@ def picture(text: str) -> Path:
 
 def parser() -> argparse.ArgumentParser:
     """The command line of this program."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m models.efficiency", description="Seconds and peak memory by context length."
     )
     which = made.add_mutually_exclusive_group()
@@ -94,10 +95,10 @@ def parser() -> argparse.ArgumentParser:
         help="the reader's precision (default: auto)",
     )
     made.add_argument("--threads", type=positive, help="CPU threads (default: all cores)")
-    made.add_argument("--csv", type=Path, metavar="FILE", help="written row by row")
+    made.add_argument("--csv", type=path_of, metavar="FILE", help="written row by row")
     made.add_argument("--plot", type=picture, metavar="FILE", help="a picture (.png, .pdf, .svg)")
     made.add_argument(
-        "--config", type=Path, metavar="FILE", help="a TOML file whose keys are the flags above; flags win"
+        "--config", type=path_of, metavar="FILE", help="a TOML file whose keys are the flags above; flags win"
     )
     made.add_argument("--dry-run", action="store_true", help="print the table's cells and stop")
     return made

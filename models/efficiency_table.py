@@ -1,5 +1,5 @@
-"""The paper's efficiency table (Ben-Kish et al. 2025: seconds and memory by context length) as values, a CSV,
-markdown and a picture.
+"""The paper's efficiency table (Ben-Kish et al. 2025: seconds and memory by context length) as values, a CSV and
+markdown.
 
 Torch-free. Exercised by ``python -m models.efficiency``.
 """
@@ -10,19 +10,8 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 COLUMNS = ("reader", "method", "length", "seconds", "tokens_per_second", "peak_gib", "floor_seconds")
-COLOURS = (
-    "#000000",
-    "#D55E00",
-    "#0072B2",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-)  # Okabe and Ito (2008)
-MARKERS = "os^DvPX"
 NOTHING = "–"
 
 
@@ -76,7 +65,7 @@ def markdown(measured: Sequence[Measurement]) -> str:
         ("outside the reader's forward", lambda one: f"{100 * one.outside:.1f} %"),
     )
     lines = [
-        "| | " + " | ".join(_short(length) for length in lengths) + " |",
+        "| | " + " | ".join(short(length) for length in lengths) + " |",
         "|---|" + "---:|" * len(lengths),
     ]
     for title, show in quantities:
@@ -87,44 +76,11 @@ def markdown(measured: Sequence[Measurement]) -> str:
     return "\n".join(lines)
 
 
-def plot(measured: Sequence[Measurement], path: Path) -> None:
-    """Seconds and memory against the context's length, both axes logarithmic; the floor is dotted."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    for place, method in enumerate(dict.fromkeys(one.method for one in measured)):
-        rows = sorted((one for one in measured if one.method == method), key=lambda one: one.length)
-        look: dict[str, Any] = {
-            "color": COLOURS[place % len(COLOURS)],
-            "marker": MARKERS[place % len(MARKERS)],
-        }
-        lengths = [one.length for one in rows]
-        left.plot(lengths, [one.seconds for one in rows], label=method, **look)
-        left.plot(lengths, [one.floor_seconds for one in rows], ":", color=look["color"], linewidth=0.9)
-        right.plot(lengths, [one.peak_gib for one in rows], label=method, **look)
-    left.set_ylabel("seconds (dotted: linear layers alone)")
-    right.set_ylabel("GiB above the loaded reader")
-    for axes in (left, right):
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        shown = sorted({one.length for one in measured})
-        axes.set_xticks(shown, [_short(length) for length in shown])
-        axes.minorticks_off()
-        axes.set_xlabel(f"tokens of context, {measured[0].reader}")
-        axes.spines[["top", "right"]].set_visible(False)
-    left.legend(frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=200)
-    pyplot.close(figure)
-
-
 def _digits(value: float) -> str:
     """Three significant digits, without an exponent."""
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _short(length: int) -> str:
+def short(length: int) -> str:
+    """2000 is ``2K``."""
     return f"{length // 1000}K" if length % 1000 == 0 else f"{length:,}"

@@ -23,8 +23,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.cache import can_select, copy_state, select_row, start_state, state_argument
 from models.cpu_mamba import mixes_lengths
+from models.device_memory import device_gauge, token_budget
 from models.limits import addressable_tokens, end_ids, head_reads_last, stop_at, window_of
-from models.loading import device_gauge, open_reader, token_budget
+from models.loading import open_reader
 from models.meter import Cost, Meter
 from models.specs import ReaderError, ReaderSpec
 from models.token_spans import Span
@@ -52,7 +53,7 @@ class Prefill:
 class Engine:
     """A reader on its device. Methods see ids, text and `Prefill.logits`, and no other tensor.
 
-    `window` is the longest prompt of a reader with positions (None for recurrent ones); `kernel` names the
+    `window` is the longest prompt of a reader with positions (None for those without); `kernel` names the
     Mamba scan: "numba" (ours, on a CPU), "cuda" (mamba_ssm and causal_conv1d) or "torch"; `batch_tokens` is
     the budget of a micro-batch, which shrinks when the device runs out of memory; `addressable` the most
     tokens of one forward that the kernels can count (None: any number); `revision` the hub's commit that was
@@ -75,9 +76,8 @@ class Engine:
         self.revision: str | None = getattr(model.config, "_commit_hash", None) or spec.revision
         self.device = model.device
         self.dtype = model.dtype
-        config = model.config.get_text_config()
-        self.vocab_size: int = config.vocab_size
-        self.window = spec.window or window_of(config)
+        self.vocab_size: int = model.config.get_text_config().vocab_size
+        self.window = spec.window or window_of(model)
         self.eos_ids = end_ids(model, tokenizer, spec.stop_tokens)
         self._tokens = Tokens(tokenizer, spec, self.eos_ids)
         self.addressable = addressable_tokens(model) if kernel == "cuda" else None

@@ -14,10 +14,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 INT32 = 2**31 - 1
 
 
-def window_of(config: Any) -> int | None:
-    """The number of positions, where there is attention over all of them; recurrent readers have no limit."""
+def window_of(model: PreTrainedModel) -> int | None:
+    """The number of positions, where there is attention over all of them. Recurrent readers have no limit, nor do
+    hybrids whose attention knows no positions (Jamba, Nemotron-H, most of Granite 4 and Zamba), though their
+    configurations name one."""
+    config = model.config.get_text_config()
+    recurs = any(hasattr(module, "A_log") for module in model.modules())
+    rotates = any(name.endswith("inv_freq") for name, _ in model.named_buffers())
     attends = getattr(config, "num_attention_heads", None)
-    return getattr(config, "max_position_embeddings", None) if attends else None
+    return getattr(config, "max_position_embeddings", None) if attends and (rotates or not recurs) else None
 
 
 def end_ids(

@@ -1,17 +1,16 @@
-"""Opening a reader: from a name, a folder or a hub id to a model on its device with its tokenizer, and what
-that device allows (kernels, micro-batch, memory gauge).
+"""Opening a reader: from a name, a folder or a hub id to a model on its device with its tokenizer, and which
+kernels run it there.
 
 Whatever goes wrong is a `ReaderError` of one line. Exercised by ``pytest tests/models/test_loading.py``.
 """
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,19 +27,14 @@ from transformers import (
 from transformers.utils import logging
 
 from models import cpu_mamba, cpu_mamba2, cpu_rglru, few_rows
+from models.device_memory import return_large_blocks
 from models.kernel_choice import choose_by_device
-from models.meter import Gauge, resident_gauge
 from models.packaged import weights_file
 from models.specs import ReaderError, ReaderSpec, at_revision, reader_spec
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 CUDA_KERNELS = ("mamba_ssm", "causal_conv1d")
 HUB_SECONDS = 5  # to answer that it is there; its client alone would try for half a minute
-CPU_BATCH_TOKENS = 4_096  # two chunks of 2,000, read side by side; 8K tokens of context fill it twice
-WIDE = 1 << 20  # numbers of a micro-batch's hidden states
-LARGE_BLOCK, KEPT_HEAP = 1 << 17, 1 << 18
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-MOST_BATCH_TOKENS = 120_000  # the longest segment that OPRM's authors read in one forward
 
 Loaded = TypeVar("Loaded")
 
@@ -89,11 +83,7 @@ def load_model(
     spec: ReaderSpec, dtype: torch.dtype | str, trust_remote_code: bool = False
 ) -> PreTrainedModel:
     """The model as transformers loads it, on the CPU; ReaderError (one line) where it cannot be."""
-    folder = Path(spec.path)
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise ReaderError(
-            f"no reader in {folder}: expected config.json, model.safetensors and tokenizer.json"
-        )
+    _check_folder(spec)
     if spec.needs_remote_code and not trust_remote_code:
         raise ReaderError(
             f"{spec.name} runs code from its repository{f' ({spec.note})' if spec.note else ''}: read it, "
@@ -120,6 +110,7 @@ def load_model(
 
 def load_tokenizer(spec: ReaderSpec, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The reader's tokenizer alone, to count with before weights are read; ReaderError if it is missing."""
+    _check_folder(spec)
     source = spec.tokenizer or spec.path
 
     def read(source: str, **options: Any) -> PreTrainedTokenizerBase:
@@ -136,6 +127,15 @@ def load_tokenizer(spec: ReaderSpec, trust_remote_code: bool = False) -> PreTrai
         tokenizer = _read_from(source, spec, read)
     _check_no_answer(tokenizer, spec)
     return tokenizer
+
+
+def _check_folder(spec: ReaderSpec) -> None:
+    """ReaderError for a folder that holds no reader: transformers would say so of a tokenizer's five file names."""
+    folder = Path(spec.path)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise ReaderError(
+            f"no reader in {folder}: expected config.json, model.safetensors and tokenizer.json"
+        )
 
 
 def _read_from(source: str, spec: ReaderSpec, read: Callable[..., Loaded]) -> Loaded:
@@ -161,6 +161,8 @@ def _read_from(source: str, spec: ReaderSpec, read: Callable[..., Loaded]) -> Lo
 
 def _check_no_answer(tokenizer: PreTrainedTokenizerBase, spec: ReaderSpec) -> None:
     """The ids that OPRM's authors published for the no-answer word are this tokenizer's, or it is another."""
+    if not spec.no_answer_ids:
+        return
     spellings = (spec.no_answer, " " + spec.no_answer)
     ids = {tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in spellings}
     if not set(spec.no_answer_ids) <= ids:
@@ -186,6 +188,8 @@ def _one_line(spec: ReaderSpec, part: str) -> Iterator[None]:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "trust_remote_code" in str(error):
             reason = "it needs code from its repository: read it, then pass --trust-remote-code"
+        elif "backend tokenizer" in str(error):
+            reason = "its files are not there, expected tokenizer.json"
         elif not spec.packaged and not Path(spec.path).is_dir():
             reason += " (not a folder here; from the hub it needs a network or a filled cache)"
         raise ReaderError(f"cannot load the {part} of {spec.path}: {reason}") from error
@@ -197,8 +201,8 @@ def _kernel(model: PreTrainedModel, place: torch.device, allow_slow: bool) -> st
         choose_by_device(model)
         few_rows.attach(model)
         ours = cpu_mamba.attach(model)
-        if ours and CPU_BATCH_TOKENS * model.config.hidden_size > WIDE:
-            _return_large_blocks()
+        if ours:
+            return_large_blocks(model.config.hidden_size)
         return "numba" if ours + cpu_mamba2.attach(model) + cpu_rglru.attach(model) else "torch"
     if not any(hasattr(module, "A_log") and hasattr(module, "D") for module in model.modules()):
         return "torch"
@@ -211,26 +215,6 @@ def _kernel(model: PreTrainedModel, place: torch.device, allow_slow: bool) -> st
     return "torch" if missing else "cuda"
 
 
-def _return_large_blocks() -> None:
-    """Blocks of `LARGE_BLOCK` bytes and more go back to the system when they are freed, and so does the heap's
-    end where more than `KEPT_HEAP` of it is free, if glibc allocates.
-
-    By itself it learns from the first large block to keep them in its heap, where smaller ones come to lie between
-    them and the peak creeps up with every micro-batch. The CPU forward of a wide Mamba makes few and large ones, so
-    that mapping them anew costs nothing that can be measured."""
-    with suppress(AttributeError, OSError, TypeError):  # another allocator
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
-        mallopt(M_TRIM_THRESHOLD, KEPT_HEAP)
-
-
-def return_free_heap() -> None:
-    """What was freed and still lies in the heap (a loader's buffers, a compiler's) goes back to the system, where
-    glibc allocates."""
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def _imports(package: str) -> bool:
     """Import for real: transformers falls back without a word when a compiled package is there but does not
     load."""
@@ -239,29 +223,3 @@ def _imports(package: str) -> bool:
     except Exception:
         return False
     return True
-
-
-def token_budget(model: PreTrainedModel) -> int:
-    """Tokens of one micro-batch: on CUDA half the free memory over an estimate of what a token takes while
-    it is read (24 hidden vectors, which is 190 kB in a 7B Mamba where OPRM's table shows 165, and its keys
-    and values)."""
-    if model.device.type != "cuda":
-        return CPU_BATCH_TOKENS
-    config = model.config.get_text_config()
-    heads = getattr(config, "num_attention_heads", None)
-    groups = getattr(config, "num_key_value_heads", None) or heads
-    kept = 2 * config.num_hidden_layers * groups / heads if heads and groups else 0
-    token_bytes = (24 + kept) * config.hidden_size * model.dtype.itemsize
-    free, _ = torch.cuda.mem_get_info(model.device)
-    return min(MOST_BATCH_TOKENS, max(1, int(free / 2 / token_bytes)))
-
-
-def device_gauge(device: torch.device) -> Gauge:
-    """What a meter needs of the device: allocated memory and a drained queue on CUDA, or resident memory."""
-    if device.type != "cuda":
-        return resident_gauge()
-    return Gauge(
-        reset=lambda: torch.cuda.reset_peak_memory_stats(device),
-        peak=lambda: torch.cuda.max_memory_allocated(device),
-        synchronize=lambda: torch.cuda.synchronize(device),
-    )

@@ -13,7 +13,7 @@ cache holds what transformers puts there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -24,8 +24,8 @@ from transformers import DynamicCache
 from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaMixer
 
 from models.cache import keep_linear_states
+from models.lane_layout import arrays, channel_rows, lane_blocks
 from models.prefill_kernels import WIDTH, compiled, working_memory
-from models.selective_scan import arrays, channel_rows, lane_blocks
 from models.tile_product import ROWS
 from models.vector_math import LANES, LOG2_E
 from models.wavefront import open_tiles, sweep
@@ -123,15 +123,17 @@ def cut(lengths: Sequence[int], layers: int, threads: int) -> list[Tile]:
     than the one before."""
     groups = _groups(lengths, threads)
     odd = len(groups) % threads
-    placed: list[tuple[float, int, slice, int, int, int]] = []
+    placed: list[tuple[float, int, Tile]] = []
     for number, (rows, length) in enumerate(groups):
         sharers = min(threads // odd, length // LEAST) if number >= len(groups) - odd else 1
         borders = _borders(length, layers, sharers)
-        placed += [(start / length, number, rows, start, end, length) for start, end in pairwise(borders)]
+        placed += [
+            (start / length, number, Tile(rows, start, end, length)) for start, end in pairwise(borders)
+        ]
     tiles: list[Tile] = []
     latest: dict[int, int] = {}
-    for _, number, rows, start, end, length in sorted(placed, key=lambda place: place[:2]):
-        tiles.append(Tile(rows, start, end, length, latest.get(number, -1)))
+    for _, number, tile in sorted(placed, key=lambda place: place[:2]):
+        tiles.append(replace(tile, before=latest.get(number, -1)))
         latest[number] = len(tiles) - 1
     return tiles
 
@@ -203,7 +205,7 @@ class Layer:
     """A block of the model as the kernel takes it, with the states of all sequences."""
 
     def __init__(self, block: Any, states: States, rates: Tensor, depth: int) -> None:
-        mixer, self.layer = block.mixer, depth
+        mixer = block.mixer
         self.kernel = compiled(words=mixer.in_proj.weight.dtype == torch.bfloat16)
         falcon = isinstance(mixer, FalconMambaMixer)
         self.epsilons = block.norm.variance_epsilon, mixer.dt_layernorm.eps if falcon else -1.0

@@ -16,8 +16,9 @@ from functools import lru_cache
 from numba import njit
 from numba.core import types
 
+from models import bfloat_words, tile_product, vector_math
 from models.bfloat_words import operand
-from models.scan_kernels import build
+from models.compiling import build
 from models.tile_product import COLUMNS, DEPTH, ROWS, product
 from models.vector_math import LANES, decay2, fill, load, sigmoid, softplus, store, total
 
@@ -220,4 +221,5 @@ def working_memory(tokens: int, hidden: int, channels: int, mixed: int) -> int:
 def compiled(words: bool) -> Callable:
     """The kernel for products with weights of float32, or of words."""
     settings = (types.intp,) * 4 + (types.float32,) * 2
-    return build(layer, "211w12ww3w134" if words else "2112122232134", settings, layout="C")
+    axes = "211w12ww3w134" if words else "2112122232134"
+    return build(layer, axes, settings, layout="C", below=(vector_math, bfloat_words, tile_product))

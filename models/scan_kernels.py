@@ -1,32 +1,18 @@
 """The numba kernels behind `models/selective_scan.py`, which says what they compute and how to run them.
 
-Each handles a share of the work, tasks `first` to `last`, and writes only what is its own: a task is a
-sequence of the batch and a block of sixteen channels (for the convolution, one step forwards and one
-sequence backwards). Arrays are float32 with a dense last axis. Compiled on the first call, for any strides,
-and kept on disk.
+A task is a sequence of the batch and a block of sixteen channels (for the convolution, one step forwards and
+one sequence backwards). Arrays are float32 with a dense last axis. Compiled on the first call, for any strides.
 """
 
 from __future__ import annotations
 
-import ctypes
-import inspect
-import os
-from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
-from threading import Thread
 from types import SimpleNamespace
-from typing import Literal
-from zlib import crc32
 
-from numba import njit
 from numba.core import types
 
-from models import bfloat_words, tile_product, vector_math
+from models.compiling import SHARE, build
 from models.vector_math import LANES, LN_2, exp2, fill, load, sigmoid, softplus, store, total
-
-SHARE = (types.intp,) * 3  # of the work: worker, first, last
-FORGOTTEN = 20
 
 
 def scan(worker, first, last, chunk, gated, x, dt, B, C, z, rates, D, bias, h, marks, y):
@@ -186,95 +172,10 @@ def conv_backward(worker, first, last, x, weight, bias, state, dy, dx, dweight, 
 
 @lru_cache(maxsize=1)
 def compiled() -> SimpleNamespace:
-    """The kernels, each with one signature: a view or a length of one must not set off another
-    compilation."""
+    """The kernels as they are called, through `models/threads.py`."""
     return SimpleNamespace(
         scan=build(scan, "33333311453", (*SHARE, types.intp, types.boolean)),
         scan_backward=build(scan_backward, "333333113533344422434", (*SHARE, types.intp, types.boolean)),
         conv=build(conv, "32133"),
         conv_backward=build(conv_backward, "3213333233"),
     )
-
-
-def build(
-    function: Callable,
-    axes: str,
-    settings: tuple[types.Type, ...] = SHARE,
-    *,
-    layout: Literal["A", "C"] = "A",
-) -> Callable:
-    """Compile for settings and arrays of so many axes ("w": a matrix of words; layout "A": any strides, "C":
-    contiguous); from disk where this was done before.
-
-    Twenty arguments in all are refused: CPython 3.11 puts a call's tuple of twenty among those to be used again
-    but never does, which leaves 400 kB behind."""
-    if len(settings) + len(axes) == FORGOTTEN:
-        raise ValueError(f"{function.__name__} takes {FORGOTTEN} arguments: expected one more or less")
-    words = types.Array(types.int32, 2, layout)
-    arrays = (words if axis == "w" else types.Array(types.float32, int(axis), layout) for axis in axes)
-    signature = types.void(*settings, *arrays)
-    # Numba's cache watches the function's file alone; the arithmetic below goes into the name it files under.
-    below = b"".join(
-        Path(inspect.getfile(module)).read_bytes() for module in (vector_math, bfloat_words, tile_product)
-    )
-    function.__qualname__ = f"{function.__name__}_{crc32(below):08x}"
-    try:
-        return njit(signature, nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # no folder to write a cache to
-        return njit(signature, nogil=True, error_model="numpy")(function)
-
-
-def share(kernel: Callable, tasks: int, workers: int, *arguments) -> None:
-    """Call `kernel(worker, first, last, *arguments)` for every worker's share of the tasks, at the same time.
-
-    On the OpenMP threads that torch already runs, where they are GNU's: a second pool would fight with the
-    first, whose threads go on spinning after every matrix product. Elsewhere on Python's threads.
-    """
-
-    failures: list[BaseException] = []
-    finished: list[int] = []
-
-    def work(worker: int) -> None:
-        try:
-            kernel(worker, tasks * worker // workers, tasks * (worker + 1) // workers, *arguments)
-            finished.append(worker)
-        except BaseException as error:  # a foreign thread cannot raise, and Ctrl-C lands here too
-            failures.append(error)
-
-    openmp = gnu_openmp() if workers > 1 else None
-    if workers == 1:
-        work(0)
-    elif openmp:
-
-        def region(_) -> None:
-            # OpenMP may grant fewer threads than asked for.
-            for worker in range(openmp.omp_get_thread_num(), workers, openmp.omp_get_num_threads()):
-                work(worker)
-
-        openmp.GOMP_parallel(REGION(region), None, workers, 0)
-    else:
-        threads = [Thread(target=work, args=(worker,)) for worker in range(1, workers)]
-        for thread in threads:
-            thread.start()
-        work(0)
-        for thread in threads:
-            thread.join()
-    if failures:
-        raise failures[0]
-    if len(finished) < workers:
-        raise KeyboardInterrupt  # it came between the calls, where ctypes swallows what is raised
-
-
-REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
-
-@lru_cache(maxsize=1)
-def gnu_openmp() -> ctypes.CDLL | None:
-    """The GNU OpenMP library that this process has loaded (with torch), if any."""
-    try:
-        library = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
-        library.GOMP_parallel.argtypes = [REGION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-        library.GOMP_parallel.restype = None
-        return library
-    except (OSError, AttributeError):
-        return None

@@ -11,28 +11,24 @@ so that the state and decay of a block stay in the first-level cache. The backwa
 the chunks' borders and recomputes the rest; nothing of the size length x channels x state exists. The loops
 themselves are in `models/scan_kernels.py`.
 
-    python -m models.selective_scan         microseconds a token and layer, beside transformers' own fallback
+    python -m models.scan_speed             microseconds a token and layer, beside transformers' own fallback
     python -m pytest tests/models/test_selective_scan.py
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.scan_kernels import compiled, share
+from models.lane_layout import arrays, channel_rows, dense, lane_blocks
+from models.scan_kernels import compiled
+from models.threads import share, workers_for
 from models.vector_math import LANES, LOG2_E
 
 # Steps between two kept states: sixteen states of sixteen channels, with their decays, are 32 KiB.
 CHUNK = 16
-# With fewer elements to update than this, waking threads costs more than it saves.
-SERIAL = 1 << 18
 
 
 def selective_scan(
@@ -106,33 +102,6 @@ def causal_conv_silu(
 def expect(name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
     if tensor is not None and tensor.shape != shape:
         raise ValueError(f"{name} has shape {list(tensor.shape)}, the other arguments ask for {list(shape)}")
-
-
-def dense(tensor: Tensor) -> Tensor:
-    """float32 with a dense last axis; no copy where it is so already."""
-    tensor = tensor.float()
-    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
-
-
-def lane_blocks(tensor: Tensor) -> Tensor:
-    """[.., channels, n] -> [.., channels / 16, n, 16], a dense copy: a block's channels side by side."""
-    *rows, channels, n = tensor.shape
-    blocks = tensor.reshape(*rows, channels // LANES, LANES, n).transpose(-1, -2)
-    return blocks.clone(memory_format=torch.contiguous_format)
-
-
-def channel_rows(blocks: Tensor) -> Tensor:
-    """The inverse of `lane_blocks`."""
-    *rows, count, n, _ = blocks.shape
-    return blocks.transpose(-1, -2).reshape(*rows, count * LANES, n)
-
-
-def arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [t.detach().numpy() for t in tensors]
-
-
-def workers_for(tasks: int, updates: int) -> int:
-    return 1 if updates < SERIAL else max(1, min(torch.get_num_threads(), tasks))
 
 
 class Scan(torch.autograd.Function):
@@ -210,58 +179,3 @@ class Convolution(torch.autograd.Function):
             *arrays(x, weight, bias, state, dense(dy), dx, dweight, dbias, dstate, slopes),
         )  # fmt: skip
         return dx, dweight.sum(0), dbias.sum(0), dstate
-
-
-def main() -> None:
-    """Print microseconds a token and layer, best of several runs."""
-    from transformers.models.mamba.modeling_mamba import mamba_selective_scan
-
-    length, channels, n = 275, 256, 16
-    random = torch.Generator().manual_seed(0)
-
-    def draw(batch: int) -> tuple[list[Tensor], Tensor]:
-        wide = torch.randn(batch, length, 4 * channels + 2 * n, generator=random)
-        x, z, dt, dy, B, C = wide.split([channels] * 4 + [n] * 2, dim=-1)
-        inputs = [x, dt, -torch.rand(channels, n), B, C, torch.ones(channels), z, torch.zeros(channels)]
-        return [v.requires_grad_() for v in inputs], dy
-
-    def scan(*inputs: Tensor) -> Tensor:
-        return selective_scan(*inputs)[0]
-
-    def convolution(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, *_: Tensor) -> Tensor:
-        return causal_conv_silu(x, A[:, :4], D)[0]
-
-    def fallback(x, dt, A, B, C, D, z, dt_bias) -> Tensor:
-        x, dt, B, C, z = (v.transpose(1, 2) for v in (x, dt, B, C, z))
-        return mamba_selective_scan(x, dt, A, B, C, D, z, dt_bias, delta_softplus=True).transpose(1, 2)
-
-    def clock(work: Callable[[], object], tokens: int, repeats: int) -> float:
-        seconds = []
-        for _ in range(repeats + 1):  # the first run compiles
-            start = time.perf_counter()
-            work()
-            seconds.append(time.perf_counter() - start)
-        return min(seconds[1:]) / tokens * 1e6
-
-    print(f"{channels} channels, state {n}, {torch.get_num_threads()} threads; us a token and layer")
-    print(f"{'':22} {'tokens':9} {'forward':>8} {'and backward':>13}")
-    # The fallback's backward is quadratic in length and slow enough for one sequence, once.
-    for name, function, batch, repeats in (
-        ("selective scan", scan, 16, 20),
-        ("transformers' fallback", fallback, 16, 2),
-        ("selective scan", scan, 1, 20),
-        ("transformers' fallback", fallback, 1, 1),
-        ("convolution and SiLU", convolution, 16, 20),
-    ):
-        inputs, dy = draw(batch)
-        tokens = batch * length
-        with torch.no_grad():
-            forward = clock(lambda: function(*inputs), tokens, repeats)  # noqa: B023
-        line = f"{name:22} {batch:2} x {length:4} {forward:8.2f}"
-        if function is not fallback or batch == 1:
-            line += f"{clock(lambda: function(*inputs).backward(dy), tokens, repeats):13.2f}"  # noqa: B023
-        print(line)
-
-
-if __name__ == "__main__":
-    main()

@@ -32,8 +32,8 @@ class ReaderSpec:
     an answer besides the end-of-text token; `dtype` is the precision on CUDA ("auto": the checkpoint's; a
     CPU uses float32); `chunk_size` and `overlap` are in the reader's tokens; `no_answer` is the word of
     OPRM's IDK filter, `no_answer_ids` the ids published for it and `idk_filter` whether the paper filters;
-    `window` is the hard limit of a reader with positions (None: the configuration's, and none for recurrent
-    readers); `trained_length` the longest text it was trained on; `decimated` the layers where DeciMamba
+    `window` is the hard limit of a reader with positions (None: the configuration's, and none for readers
+    without); `trained_length` the longest text it was trained on; `decimated` the layers where DeciMamba
     drops tokens and how many it keeps (None: unknown, a sweep proposes some); `note` is what a user has to
     know before trying it.
     """

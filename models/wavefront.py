@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from threading import Condition
 
-from models.scan_kernels import share
+from models.threads import share
 
 
 def open_tiles(workers: int) -> int:

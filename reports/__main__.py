@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+from functools import partial
+
+from comparison.command_line import Parser, path_of, run_program
 
 EXAMPLES = """examples:
   python -m reports runs/demo                      make runs/demo/report.md, report.html and all beside it again
@@ -21,42 +22,33 @@ EXAMPLES = """examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, but an error is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (--help shows all flags)\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 where something got worse, 2 for a user's error."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = {"show": _show, "power": _power}.get(given[0] if given else "")
-    try:
-        return command(given[1:]) if command else _report(given)
-    except (ValueError, OSError) as problem:
-        from comparison.records import printable
-
-        print(f"error: {printable(' '.join(str(problem).split()))}", file=sys.stderr)
-        return 2
+    return run_program(
+        "python -m reports", partial(command, given[1:]) if command else partial(_report, given)
+    )
 
 
 def _report(arguments: Sequence[str]) -> int:
-    flags = _Parser(
+    flags = Parser(
         prog="python -m reports",
         description="Make the report of run folders: tables, pictures, CSV, LaTeX, JSON and one HTML page.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    flags.add_argument("run_dir", nargs="+", metavar="RUN_DIR", help="a run folder; several are joined")
-    flags.add_argument("--against", metavar="RUN_DIR", help="compare with this older run instead")
+    flags.add_argument(
+        "run_dir", nargs="+", type=path_of, metavar="RUN_DIR", help="a run folder; several are joined"
+    )
+    flags.add_argument(
+        "--against", type=path_of, metavar="RUN_DIR", help="compare with this older run instead"
+    )
     flags.add_argument("--margin", metavar="P", type=float, help="no worse than the baseline by P points?")
     flags.add_argument(
         "--failures", choices=("zero", "exclude"), default="zero", help="what a failed answer counts (zero)"
     )
     flags.add_argument("--paper", action="store_true", help="published numbers beside ours")
-    flags.add_argument("--out", metavar="DIR", type=Path, help="where the joined report goes")
+    flags.add_argument("--out", metavar="DIR", type=path_of, help="where the joined report goes")
     asked = flags.parse_args(arguments)
     if asked.margin is not None and not 0.0 < asked.margin < 100.0:
         flags.error(f"--margin is {asked.margin:g}, expected points above 0 and below 100")
@@ -76,21 +68,19 @@ def _report(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _against(flags: _Parser, asked: argparse.Namespace, options: dict) -> int:
+def _against(flags: Parser, asked: argparse.Namespace, options: dict) -> int:
     if len(asked.run_dir) > 1 or asked.out or asked.paper:
         flags.error("--against takes one run folder beside the older one, and neither --out nor --paper")
     from reports.against import WORSE, summary_line, write_against
 
-    path, changes = write_against(asked.run_dir[0], asked.against, **options)
-    print(f"{summary_line(changes)}\n{path}")
+    written, changes = write_against(asked.run_dir[0], asked.against, **options)
+    print(f"{summary_line(changes)}\n{written}")
     return 1 if changes.found(WORSE) else 0
 
 
 def _show(arguments: Sequence[str]) -> int:
-    flags = _Parser(
-        prog="python -m reports show", description="One question and every method's answer to it."
-    )
-    flags.add_argument("run_dir", metavar="RUN_DIR", help="a run folder, such as runs/demo")
+    flags = Parser(prog="python -m reports show", description="One question and every method's answer to it.")
+    flags.add_argument("run_dir", type=path_of, metavar="RUN_DIR", help="a run folder, such as runs/demo")
     flags.add_argument(
         "--example", metavar="ID", required=True, help="the id in the records and in report.html"
     )
@@ -104,7 +94,7 @@ def _show(arguments: Sequence[str]) -> int:
 
 
 def _power(arguments: Sequence[str]) -> int:
-    flags = _Parser(
+    flags = Parser(
         prog="python -m reports power", description="The smallest difference that a comparison can show."
     )
     flags.add_argument("--sd", type=float, required=True, help="spread of the paired differences, 0 to 1")

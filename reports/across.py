@@ -11,17 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from comparison.records import slug, write_whole
-from reports import plots
+from comparison.records import slug
 from reports.analysis import Analysis, adjust, analyse
 from reports.collect import ReportError, Run, read_run
-from reports.content import Page, Section, markdown_page, origin, page_of
-from reports.cost import cost_rows
-from reports.data_files import Data, csv_files, data_tables, json_text
-from reports.html_page import html_page
-from reports.latex import latex_tables
-from reports.selection import selection_rows
-from reports.tables import NOTHING, Cell, Row, Table, code, csv_text
+from reports.content import Page, Section, origin
+from reports.data_files import Data
+from reports.drawing import Picture
+from reports.page import report_of, write_files
+from reports.tables import NOTHING, Cell, Row, Table, code
 
 IDENTITY = ("revision", "dtype", "path")
 SAME_SETTINGS = ("seed", "baseline", "device")
@@ -48,24 +45,14 @@ def write_joined_report(
         raise ReportError(f"{out} is a run folder: expected another folder for the joined report (--out DIR)")
     pages: list[Page] = []
     data: Data = {}
-    pictures: dict[str, str] = {}
     analyses = joint_families([analyse(run, margin) for run in runs])
     for run, analysis in zip(runs, analyses, strict=True):
-        costs, picked = cost_rows(run), selection_rows(run)
-        place = slug(run.model)
-        (out / place).mkdir(parents=True, exist_ok=True)
-        drawn = plots.draw(replace(run, folder=out / place), analysis, costs)
-        drawn = [replace(picture, name=f"{place}/{picture.name}") for picture in drawn]
-        pages.append(page_of(run, analysis, costs, picked, drawn, paper=paper))
-        data = _extend(data, data_tables(run, analysis, costs, picked))
-        pictures |= {picture.data_name: csv_text(picture.header, picture.rows) for picture in drawn}
-    page = join_pages(runs, pages)
-    files = csv_files(data) | pictures
-    files["report.json"] = json_text(data, list(zip(runs, analyses, strict=True)), page.summary)
-    files |= {"tables.tex": latex_tables(page.tables), "report.html": html_page(page, out)}
-    for name, text in {**files, "report.md": markdown_page(page)}.items():
-        write_whole(out / name, text)
-    return out / "report.md"
+        place = out / slug(run.model)
+        place.mkdir(parents=True, exist_ok=True)
+        page, numbers = report_of(run, analysis, place, paper=paper)
+        pages.append(page)
+        data = _extend(data, numbers)
+    return write_files(out, join_pages(runs, pages), data, list(zip(runs, analyses, strict=True)))
 
 
 def refuse_mixed(runs: Sequence[Run]) -> None:
@@ -115,7 +102,7 @@ def join_pages(runs: Sequence[Run], pages: Sequence[Page]) -> Page:
     """One page: every table with a first column for the model, every picture, how each run was made."""
     models = [run.model for run in runs]
     sections = []
-    for title in dict.fromkeys(section.title for page in pages for section in page.sections[:-1]):
+    for title in dict.fromkeys(section.title for page in pages for section in page.sections):
         parts = [next((one for one in page.sections if one.title == title), Section(title)) for page in pages]
         names = dict.fromkeys(table.title for part in parts for table in part.tables)
         tables = [
@@ -130,20 +117,23 @@ def join_pages(runs: Sequence[Run], pages: Sequence[Page]) -> Page:
             for name in names
         ]
         figures = [
-            replace(
-                figure, picture=replace(figure.picture, caption=f"{code(model)}: {figure.picture.caption}")
-            )
+            replace(figure, picture=_of_model(figure.picture, model))
             for model, part in zip(models, parts, strict=True)
             for figure in part.figures
         ]
         sections.append(Section(title, tables, figures))
-    lines = [f"{code(run.model)}: {line}" for run in runs for line in origin(run)[:-2]]
+    lines = [f"{code(run.model)}: {line}" for run in runs for line in origin(run)]
     lines.append(
         "Each run's own folder has its answers, and a report that leads from a number to its questions."
     )
     summary = "\n\n".join(f"{code(model)}: {page.summary}" for model, page in zip(models, pages, strict=True))
     title = f"{len(models)} models: {', '.join(code(model) for model in models)}"
-    return Page(title, summary, [*sections, Section("The runs", lines=lines)])
+    return Page(title, summary, sections, Section("The runs", lines=lines))
+
+
+def _of_model(picture: Picture, model: str) -> Picture:
+    """The picture in the model's own folder, and named after the model."""
+    return replace(picture, name=f"{slug(model)}/{picture.name}", caption=f"{code(model)}: {picture.caption}")
 
 
 def join_tables(tables: Sequence[tuple[str, Table]]) -> Table:

@@ -177,11 +177,14 @@ def _summary(changes: Changes) -> str:
     worse, better = changes.found(WORSE), changes.found(BETTER)
     if not worse and not better:
         gaps = [
-            one.difference.detectable
+            one.difference
             for (_, task, _), one in changes.contrasts.items()
             if task == MACRO and one.family == CONFIRMATORY and not math.isnan(one.difference.detectable)
         ]
-        seen = f" A difference of {points(max(gaps))} points or more would reliably show." if gaps else ""
+        seen = ""
+        if gaps and not any(gap.estimate.beyond_zero for gap in gaps):
+            most = max(gap.detectable for gap in gaps)
+            seen = f" A difference of {points(most)} points or more would reliably show."
         return f"No method is shown to be worse or better than before.{seen}"
     parts = []
     for verdict, places in ((WORSE, worse), (BETTER, better)):

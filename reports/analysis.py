@@ -76,20 +76,21 @@ class Contrast:
 @dataclass(frozen=True)
 class Ranking:
     """The methods that compete in a column of the tables, on the examples that all of them have answered: `means`
-    by label; `best`, and the differences of the others from it in `gaps` (none of either where these examples
+    by label; `best`, and in `gaps` how far it lies above each of the others (none of either where these examples
     come from fewer than 20 clusters); `alike` where all have answered the same ones.
 
     Controls do not compete, nor do methods with answers from fewer than 20 clusters."""
 
     means: Mapping[str, Estimate] = field(default_factory=dict)
-    gaps: Mapping[str, Estimate] = field(default_factory=dict)
+    gaps: Mapping[str, Difference] = field(default_factory=dict)
     best: str = ""
     alike: bool = True
 
     @property
     def leaders(self) -> tuple[str, ...]:
-        """The best method, then those that no interval tells from it."""
-        level = (label for label, gap in self.gaps.items() if not (gap.low > 0.0 or gap.high < 0.0))
+        """The best method, then those that no interval tells from it; one without width tells only what
+        `statistics.lowest` makes of it."""
+        level = (label for label, gap in self.gaps.items() if not statistics.lowest(gap) > 0.0)
         return (self.best, *level) if self.best else ()
 
 
@@ -221,9 +222,9 @@ def _ranking(run: Run, task: str, results: Mapping[Place, Estimate]) -> Ranking:
     # One that only ties with the baseline does not beat it.
     best = max(rivals, key=lambda label: (round(means[label].mean, 12), label == run.baseline))
     gaps = {
-        label: pairs.difference().estimate
+        label: pairs.difference()
         for label in rivals
-        if label != best and (pairs := pair_columns(columns[label], columns[best]))
+        if label != best and (pairs := pair_columns(columns[best], columns[label]))
     }
     return Ranking(means, gaps, best, alike)
 

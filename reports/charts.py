@@ -7,28 +7,31 @@ Exercised by ``python -m reports RUN_DIR``, which writes the CSV of every pictur
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reports.analysis import ALL, MACRO, Analysis, Contrast
 from reports.collect import MethodInfo, Run
-from reports.cost import CostRow, warm_seconds
-from reports.drawing import Picture, figure, look, method_name, rule, save, short, style
+from reports.cost import CostRow, octave, warm_seconds
+from reports.drawing import Picture, extent, figure, look, method_name, rule, save, short, style
 from reports.statistics import Estimate
 from reports.tables import code
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 Costs = Mapping[tuple[str, str], CostRow]
 Point = tuple[MethodInfo, Estimate, Estimate]
+CostPoint = tuple[str, str, float, int, float]
 FOREST_COLUMNS = 4
 MARGIN: dict[str, Any] = {"color": "#0072B2", "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
 
 
-def draw_quality(run: Run, analysis: Analysis, costs: Costs) -> Picture | None:
+def draw_quality(run: Run, analysis: Analysis, costs: Costs, folder: Path) -> Picture | None:
     """``quality.png``: the mean over tasks against time relative to the baseline, both with their intervals."""
     points = _quality_points(run, analysis, costs)
     if len(points) < 2:
@@ -43,11 +46,11 @@ def draw_quality(run: Run, analysis: Analysis, costs: Costs) -> Picture | None:
         panel.plot(*zip(*steps, strict=True), color="#BBBBBB", linewidth=4, zorder=0.5, label="frontier")
         panel.set(xscale="log", ylim=(-3, 103), ylabel="macro mean (points)")
         panel.set_xlabel(f"time per question / {short(run.baseline)} (logarithmic)")
-        _plain_ticks(panel)
+        _plain_ticks(panel.xaxis, (1, 2, 3, 5), "g")
         panel.axvline(1.0, color="#DDDDDD", linewidth=0.8, zorder=0)
         rule(panel, "y")
         drawn.legend(loc="outside right center", handlelength=1.6)
-        save(drawn, run.folder / "quality.png")
+        save(drawn, folder / "quality.png")
     names = tuple(task.name for task in run.tasks)
     header = "model,method,time_ratio,time_low,time_high,mean,low,high,frontier"
     return Picture(
@@ -55,7 +58,8 @@ def draw_quality(run: Run, analysis: Analysis, costs: Costs) -> Picture | None:
         title="Quality against latency, by method",
         caption="Up and to the left is better. Across: time per question relative to "
         f"{code(run.baseline)} (geometric mean over the same questions of all tasks); up: the macro mean; both with "
-        "clustered 95 % intervals. Grey line: the frontier, the methods that no other method beats in both.",
+        "clustered 95 % intervals. Grey line: the frontier, the methods that no other beats in one without losing "
+        "in the other, controls aside.",
         tasks=names,
         header=tuple(header.split(",")),
         rows=[
@@ -83,12 +87,15 @@ def frontier(points: Iterable[Point]) -> set[str]:
     }
 
 
-def draw_forest(run: Run, analysis: Analysis) -> Picture | None:
+def draw_forest(run: Run, analysis: Analysis, folder: Path) -> Picture | None:
     """``forest.png``: every method's difference from the baseline, the macro row first, then by task."""
-    names = [MACRO, *(task.name for task in run.tasks)] if len(run.confirmatory) > 1 else []
-    names = names or [task.name for task in run.tasks]
-    shown = {place: one for place, one in analysis.contrasts.items() if place[2] == ALL and place[1] in names}
-    names = [name for name in names if any(task == name for _, task, _ in shown)]
+    shown = {
+        place: one
+        for place, one in analysis.contrasts.items()
+        if place[2] == ALL and (place[1] != MACRO or len(run.confirmatory) > 1)
+    }
+    every = [MACRO, *(task.name for task in run.tasks)]
+    names = [name for name in every if any(task == name for _, task, _ in shown)]
     methods = [one for one in run.methods if any(label == one.label for label, _, _ in shown)]
     if not shown:
         return None
@@ -104,7 +111,7 @@ def draw_forest(run: Run, analysis: Analysis) -> Picture | None:
         for panel in axes.flat[max(0, len(names) - columns) : len(names)]:
             panel.set_xlabel("Δ (points)")
             panel.tick_params(labelbottom=True)
-        save(drawn, run.folder / "forest.png")
+        save(drawn, folder / "forest.png")
     return Picture(
         name="forest.png",
         title="Differences from the baseline, by method and task",
@@ -115,53 +122,56 @@ def draw_forest(run: Run, analysis: Analysis) -> Picture | None:
     )
 
 
-def draw_cost(run: Run) -> Picture | None:
-    """``cost_length.png``: median seconds by the length of the context, in octaves; None where all contexts
-    lie in one."""
-    cells: dict[tuple[str, int], list[float]] = {}
-    for (method, _), records in run.records.items():
-        for record in records.values():
-            seconds = warm_seconds(record)
-            if seconds and record.error is None and record.length > 0:
-                cells.setdefault((method, octave(record.length)), []).append(seconds)
-    octaves = sorted({place for _, place in cells})
-    if len(octaves) < 2:
+def draw_cost(run: Run, folder: Path) -> Picture | None:
+    """``cost_length.png``: median seconds by the length of the context, in octaves, on the tasks whose contexts
+    lie in more than one; None where there is no such task."""
+    tasks, rows = _cost_points(run)
+    if not tasks:
         return None
     with style():
         drawn = figure((6.6, 3.2))
         panel = drawn.subplots()
         for one in sorted(run.methods, key=lambda one: one.control):
-            x = [place for place in octaves if (one.label, place) in cells]
-            y = [float(np.median(np.array(cells[one.label, place]))) for place in x]
-            if x:
-                panel.plot(x, y, label=method_name(run, one), **look(run, one))
-        panel.set(
-            xscale="log", yscale="log", xlabel="length of the context (tokens)", ylabel="median seconds"
-        )
-        panel.set_xticks(octaves, [f"{place:,}" for place in octaves])
-        panel.set_xticks([], minor=True)
-        panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            points = [(length, seconds) for _, method, length, _, seconds in rows if method == one.label]
+            if points:
+                panel.plot(*zip(*points, strict=True), label=method_name(run, one), **look(run, one))
+        panel.set(xscale="log", yscale="log", ylabel="median seconds")
+        panel.set_xlabel("mean length of the contexts (tokens)")
+        _plain_ticks(panel.xaxis, (1, 2, 4), ",.0f")
+        _plain_ticks(panel.yaxis, (1, 2, 4), "g")
         rule(panel, "y")
         drawn.legend(loc="outside right center", handlelength=3.2)
-        save(drawn, run.folder / "cost_length.png")
+        save(drawn, folder / "cost_length.png")
     return Picture(
         name="cost_length.png",
         title="Cost against length, by method",
-        caption="Median seconds per question (warm answers, all tasks) by the length of the context; a point "
-        "gathers the contexts that are nearest to its power of two. Both axes are logarithmic: a line that "
-        "rises as fast as the lengths is a cost in proportion to them.",
-        tasks=tuple(task.name for task in run.tasks),
+        caption=_cost_caption(run, tasks, rows),
+        tasks=tasks,
         header=("model", "method", "length", "n", "seconds_median"),
-        rows=[
-            (run.model, method, place, len(seconds), float(np.median(seconds)))
-            for (method, place), seconds in sorted(cells.items())
-        ],
+        rows=rows,
     )
 
 
-def octave(length: int) -> int:
-    """The power of two that is nearest to a length on a logarithmic scale."""
-    return int(2 ** round(math.log2(length)))
+def _cost_points(run: Run) -> tuple[tuple[str, ...], list[CostPoint]]:
+    """The tasks of several octaves, and on them every method's points, in order of length: mean length, number
+    of warm answers, median seconds."""
+    answers = [
+        (method, task, record.length, seconds)
+        for (method, task), records in run.records.items()
+        for record in records.values()
+        if record.error is None and record.length > 0 and (seconds := warm_seconds(record))
+    ]
+    octaves = {(task, octave(length)) for _, task, length, _ in answers}
+    tasks = tuple(one.name for one in run.tasks if sum(task == one.name for task, _ in octaves) > 1)
+    cells: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    for method, task, length, seconds in answers:
+        if task in tasks:
+            cells.setdefault((method, octave(length)), []).append((length, seconds))
+    rows: list[CostPoint] = []
+    for (method, _), cell in sorted(cells.items()):
+        lengths, times = zip(*cell, strict=True)
+        rows.append((run.model, method, float(np.mean(lengths)), len(cell), float(np.median(times))))
+    return tasks, rows
 
 
 def _quality_points(run: Run, analysis: Analysis, costs: Costs) -> list[Point]:
@@ -194,12 +204,13 @@ def _arms(estimate: Estimate, scale: float) -> np.ndarray:
     return scale * np.nan_to_num(np.maximum(np.array(reach), 0.0))
 
 
-def _plain_ticks(panel: Axes) -> None:
+def _plain_ticks(axis: Axis, steps: Sequence[int], shape: str) -> None:
+    """Numbers without powers of ten along a logarithmic axis, at these steps of every decade."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    panel.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 3.0, 5.0)))
-    panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    panel.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(10, subs=steps))
+    axis.set_major_formatter(lambda value, _: f"{value:{shape}}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _draw_panel(panel: Axes, run: Run, analysis: Analysis, methods: list[MethodInfo], name: str) -> None:
@@ -236,4 +247,20 @@ def _forest_caption(run: Run, analysis: Analysis) -> str:
         f"Each method minus {code(run.baseline)} with its clustered 95 % interval; right of zero the method "
         "is better. Filled: adjusted p below 0.05; hollow: not, or a control (never tested). A point without "
         f"an interval rests on too few clusters for one.{margin}"
+    )
+
+
+def _cost_caption(run: Run, tasks: Sequence[str], rows: Sequence[CostPoint]) -> str:
+    named = code(tasks[0]) if len(tasks) == 1 else f"{len(tasks)} tasks"
+    left_out = " (tasks whose contexts are all near one power of two are left out)"
+    slope = (
+        "Where the seconds double with the length, the cost is in proportion to it."
+        if len(tasks) == 1
+        else "The points mix these tasks in the shares that they have at that length, so a slope can also be a "
+        "difference between tasks."
+    )
+    return (
+        f"Median seconds per question (warm answers) on {named}{left_out if len(tasks) < len(run.tasks) else ''}. "
+        "A point gathers the contexts that are nearest to one power of two and stands at their mean length "
+        f"({extent([n for _, _, _, n, _ in rows])} questions a point). Both axes are logarithmic. {slope}"
     )

@@ -32,11 +32,12 @@ from comparison.records import (
 Span = tuple[int, int]
 
 BUCKET_TAGS = ("facts", "length", "hops")
+SIZES = ("short", "medium", "long")
 MACRO = "macro"
 ALL = "all"
 FAILURES = ("zero", "exclude")
 RUN_KINDS: Kinds = (
-    (dict, "an object", "settings versions sessions"),
+    (dict, "an object", "settings versions sessions machine"),
     (list, "a list", "methods benchmarks"),
 )
 
@@ -58,7 +59,8 @@ class MethodInfo:
 @dataclass(frozen=True)
 class TaskInfo:
     """A planned task: `n` examples; only confirmatory tasks enter the macro mean. `left_out` rows of its data
-    could not be used; `left_out_first` says which and why of the first of them."""
+    could not be used; `left_out_first` says which and why of the first of them, `import_losses` what was not taken
+    of imported predictions (label, what)."""
 
     name: str
     n: int
@@ -68,6 +70,7 @@ class TaskInfo:
     trained_length: int | None = None
     left_out: int = 0
     left_out_first: tuple[str, ...] = ()
+    import_losses: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -232,10 +235,11 @@ def read_run(run_dir: Path | str, failures: str = "zero") -> Run:
 
 
 def bucket_order(bucket: str) -> tuple[float, str]:
-    """Sorts buckets by the number they begin with ("10", "4k", "8000-"), the others after them by name."""
+    """Sorts buckets by the number they begin with ("10", "4k", "8000-"), the others after them: short, medium,
+    long, and by name."""
     number = re.match(r"\s*(-?\d+(?:\.\d+)?)\s*([kKM])?", bucket)
     if not number:
-        return float("inf"), bucket
+        return float("inf"), str(SIZES.index(bucket)) if bucket in SIZES else bucket
     scale = {"k": 1e3, "M": 1e6}[number[2].replace("K", "k")] if number[2] else 1.0
     return float(number[1]) * scale, bucket
 
@@ -275,7 +279,7 @@ def _run_json(folder: Path) -> Mapping[str, Any]:
 
 
 def _task(row: Mapping[str, Any]) -> TaskInfo:
-    left_out = row.get("left_out") or {}
+    left_out, imports = row.get("left_out") or {}, row.get("import_losses") or {}
     return TaskInfo(
         name=str(row["name"]),
         n=int(row["n"]),
@@ -285,6 +289,7 @@ def _task(row: Mapping[str, Any]) -> TaskInfo:
         trained_length=row.get("trained_length"),
         left_out=int(left_out.get("rows", 0)),
         left_out_first=tuple(str(reason) for reason in left_out.get("first", ())),
+        import_losses=tuple((str(label), str(loss)) for label, losses in imports.items() for loss in losses),
     )
 
 

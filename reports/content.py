@@ -14,6 +14,7 @@ from reports.collect import Run
 from reports.cost import CostRow
 from reports.cost_tables import cost_table, failure_table, selection_table
 from reports.drawing import Picture
+from reports.official import official_tables
 from reports.published import published_tables
 from reports.score_tables import absent_table, bucket_tables, main_table, paired_tables
 from reports.selection import SelectionRow
@@ -39,18 +40,43 @@ class Section:
     figures: Sequence[Figure] = ()
     lines: Sequence[str] = ()
 
+    @property
+    def alone(self) -> bool:
+        """Whether the heading is that of its one table."""
+        return [table.title for table in self.tables] == [self.title]
+
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report. Its texts are in the markup of `reports.markup`."""
+    """A whole report: `made`, which says how, follows the other sections. Its texts are in the markup of
+    `reports.markup`."""
 
     title: str
     summary: str
     sections: Sequence[Section]
+    made: Section
+
+    @property
+    def every(self) -> list[Section]:
+        return [*self.sections, self.made]
 
     @property
     def tables(self) -> list[Table]:
         return [table for section in self.sections for table in section.tables]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        return [figure.picture for section in self.sections for figure in section.figures]
+
+
+ELSEWHERE = (
+    "Every answer is in `records/`. The numbers above are at full precision in `results.csv`, "
+    "`paired.csv`, `cost.csv` and `selection.csv`, all of them in `report.json`, and the tables as LaTeX in "
+    "`tables.tex`. `report.html` has the same tables and leads from a number to its questions.",
+    "One question, by every method: `python -m reports show RUN_DIR --example ID`. "
+    "`python -m reports RUN_DIR` makes all of this again.",
+)
+"""Where a report's numbers are."""
 
 
 def page_of(
@@ -63,25 +89,29 @@ def page_of(
     paper: bool = False,
 ) -> Page:
     """The report of one run; with `paper`, what was published is set beside it."""
-    singles = [main_table(run, analysis), absent_table(run, analysis)]
-    sections = [_alone(table) for table in singles if table]
-    sections += _group("Paired differences", paired_tables(run, analysis))
-    sections += _group("By bucket", bucket_tables(run, analysis))
-    singles = [cost_table(run, costs), selection_table(run, picked)]
-    sections += [_alone(table) for table in [*singles, failure_table(run)] if table]
-    sections += _group("Published numbers", published_tables(run) if paper else [])
     figures = [Figure(picture, signature(run, picture.tasks)) for picture in pictures]
-    sections += [Section("Pictures", figures=figures)] if figures else []
-    sections += [Section("The run", lines=origin(run))]
+    sections = [
+        *_alone(main_table(run, analysis)),
+        *_alone(absent_table(run, analysis)),
+        *_group("Paired differences", paired_tables(run, analysis)),
+        *_group("By bucket", bucket_tables(run, analysis)),
+        *_group("LongBench's own means", official_tables(run)),
+        *_alone(cost_table(run, costs)),
+        *_alone(selection_table(run, picked)),
+        *_alone(failure_table(run)),
+        *_group("Published numbers", published_tables(run) if paper else []),
+        *([Section("Pictures", figures=figures)] if figures else []),
+    ]
     title = f"{code(run.model)}: {len(run.methods)} methods on {len(run.tasks)} tasks"
-    return Page(title, summary(run, analysis, costs), sections)
+    made = Section("The run", lines=[*origin(run), *ELSEWHERE])
+    return Page(title, summary(run, analysis, costs), sections, made)
 
 
 def markdown_page(page: Page) -> str:
     """The report as GitHub markdown."""
     parts = [f"# {page.title}\n", f"{page.summary}\n"]
-    for section in page.sections:
-        if len(section.tables) == 1 and section.tables[0].title == section.title:
+    for section in page.every:
+        if section.alone:
             parts.append(markdown(section.tables[0]))
             continue
         parts.append(f"## {section.title}\n")
@@ -92,21 +122,13 @@ def markdown_page(page: Page) -> str:
 
 
 def origin(run: Run) -> list[str]:
-    """How the run was made, so that it can be made again; the last two lines say where its numbers are."""
+    """How the run was made, so that it can be made again."""
     installed = run.sessions[-1].get("versions") or {}
     versions = ", ".join(f"{name} {version}" for name, version in installed.items())
     lines = [f"Command: {code(command)}" for command in run.commands]
     lines += [f"Started: {code(str(run.info.get('created', 'unknown')))}"]
     lines += [f"Versions: {code(versions)}"] if versions else []
-    lines += _sessions(run)
-    return [
-        *lines,
-        "Every answer is in `records/`. The numbers above are at full precision in `results.csv`, "
-        "`paired.csv`, `cost.csv` and `selection.csv`, all of them in `report.json`, and the tables as LaTeX in "
-        "`tables.tex`. `report.html` has the same tables and leads from a number to its questions.",
-        "One question, by every method: `python -m reports show RUN_DIR --example ID`. "
-        "`python -m reports RUN_DIR` makes all of this again.",
-    ]
+    return lines + _sessions(run)
 
 
 def _sessions(run: Run) -> list[str]:
@@ -122,8 +144,8 @@ def _sessions(run: Run) -> list[str]:
     ]
 
 
-def _alone(table: Table) -> Section:
-    return Section(table.title, [table])
+def _alone(table: Table | None) -> list[Section]:
+    return [Section(table.title, [table])] if table else []
 
 
 def _group(title: str, tables: Sequence[Table]) -> list[Section]:

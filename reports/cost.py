@@ -7,6 +7,7 @@ writes ``cost.csv``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -179,3 +180,8 @@ def judge_tokens(details: Any) -> int:
 
 def _mean(costs: list[Mapping], name: str) -> float:
     return sum(float(cost.get(name) or 0) for cost in costs) / len(costs)
+
+
+def octave(length: int) -> int:
+    """The power of two that is nearest to a length on a logarithmic scale."""
+    return int(2 ** round(math.log2(length)))

@@ -19,6 +19,14 @@ from reports.signature import signature
 from reports.statistics import Estimate
 from reports.tables import NOTHING, Cell, Row, Table, code, memory, number, points
 
+COST_READING = (
+    "Seconds per question over warm answers (a process's first answer is left out). The ratio is the "
+    "geometric mean of the method's time over the baseline's on the same question, with a t interval on "
+    "the logarithms. Tokens and calls are means per answer, peak memory the largest seen, retrieval its "
+    "share of the time. By task: `cost.csv`."
+)
+JUDGE = "Judge tokens are those of the prompt tokens that the reader read to compare passages."
+CALIBRATION = "Calibration is what measuring the reader took once, beside the seconds a question."
 RANKING_TOKENS = ("encoder_tokens", "judge_tokens")
 """Columns that stand in the table where a method has any."""
 GUESSING = 0.65  # a judge whose two orders agree less often is near guessing (0.5) or answers by position (0)
@@ -40,23 +48,15 @@ def cost_table(run: Run, rows: Mapping[tuple[str, str], CostRow]) -> Table:
         for method in run.methods
         if (method.label, ALL) in rows
     ]
-    reading = (
-        "Seconds per question over warm answers (a process's first answer is left out). The ratio is the "
-        "geometric mean of the method's time over the baseline's on the same question, with a t interval on "
-        "the logarithms. Tokens and calls are means per answer, peak memory the largest seen, retrieval its "
-        "share of the time. By task: `cost.csv`."
-    )
-    reading += " Judge tokens are those of the prompt tokens that the reader read to compare passages." * (
-        "judge_tokens" in shown
-    )
-    reading += (
-        " Calibration is what measuring the reader took once, beside the seconds a question." * calibrated
-    )
     imported = ", ".join(code(method.label) for method in run.methods if method.imported)
-    reading += (
-        f" The answers of {imported} were imported, and what they cost is not known." if imported else ""
-    )
-    return Table("Cost", header, body, signature(run, _names(run)), [reading])
+    holds = {
+        COST_READING: True,
+        JUDGE: "judge_tokens" in shown,
+        CALIBRATION: calibrated,
+        f"The answers of {imported} were imported, and what they cost is not known.": bool(imported),
+    }
+    notes = [" ".join(note for note, true in holds.items() if true)]
+    return Table("Cost", header, body, signature(run, _names(run)), notes)
 
 
 def selection_table(run: Run, rows: Sequence[SelectionRow]) -> Table | None:

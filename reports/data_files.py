@@ -11,9 +11,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reports.analysis import ALL, Analysis, Contrast
+from reports.analysis import ALL, Analysis, Contrast, task_names
 from reports.collect import Run
 from reports.cost import CostRow
+from reports.official import official_means
 from reports.score_tables import no_worse
 from reports.selection import SelectionRow
 from reports.signature import signature
@@ -21,10 +22,10 @@ from reports.statistics import Estimate
 from reports.tables import Value, csv_text
 
 SCHEMA = 1
-RESULTS = "model,method,task,bucket,n,clusters,mean,low,high"
+RESULTS = "model,method,task,bucket,n,clusters,mean,low,high,metric"
 PAIRED = (
     "model,method,baseline,task,bucket,n,clusters,delta,low,high,p,p_adjusted,family,effect,wins,ties,losses,"
-    "correlation,detectable,margin,no_worse"
+    "correlation,detectable,margin,no_worse,metric"
 )
 COST = (
     "model,method,task,n,warm,seconds_median,seconds_p90,ratio,ratio_low,ratio_high,"
@@ -97,8 +98,10 @@ def _json_value(value: Value) -> Value:
 
 
 def _result_rows(run: Run, analysis: Analysis) -> Rows:
-    for (method, task, bucket), one in analysis.results.items():
-        yield run.model, method, task, bucket, one.n, one.clusters, *_points(one)
+    rows = [(place, one, task_names(run, place[1])) for place, one in analysis.results.items()]
+    rows += [(place, one, each.tasks) for each in official_means(run) for place, one in each.means.items()]
+    for place, one, tasks in rows:
+        yield run.model, *place, one.n, one.clusters, *_points(one), _metric(run, tasks)
 
 
 def _paired_rows(run: Run, analysis: Analysis) -> Rows:
@@ -107,7 +110,14 @@ def _paired_rows(run: Run, analysis: Analysis) -> Rows:
         place = (run.model, method, run.baseline, task, bucket, estimate.n, estimate.clusters)
         test = (contrast.p, contrast.p_adjusted, contrast.family)
         counts = (one.effect, one.wins, one.ties, one.losses, one.correlation, 100.0 * one.detectable)
-        yield *place, *_points(estimate), *test, *counts, *_margin(contrast, analysis.margin, bucket)
+        margin = _margin(contrast, analysis.margin, bucket)
+        metric = _metric(run, task_names(run, task))
+        yield *place, *_points(estimate), *test, *counts, *margin, metric
+
+
+def _metric(run: Run, tasks: Sequence[str]) -> str:
+    """By which metric the tasks were scored, name and version; every one where they differ."""
+    return " + ".join(dict.fromkeys(task.metric for task in run.tasks if task.name in tasks))
 
 
 def _margin(contrast: Contrast, margin: float | None, bucket: str) -> tuple[Value, Value]:

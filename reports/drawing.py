@@ -7,7 +7,7 @@ own for each method; controls thin and grey. Exercised by ``python -m reports RU
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,11 @@ def method_name(run: Run, method: MethodInfo) -> str:
 def short(text: str) -> str:
     """A label as plain picture text: at most three lines, and without matplotlib's mathematics."""
     return "\n".join(textwrap.wrap(text, LABEL_WIDTH)[:3]).replace("$", r"\$")
+
+
+def extent(counts: Collection[int]) -> str:
+    """The least and the most of some counts: "6 to 10", or "8" where all are alike."""
+    return " to ".join(dict.fromkeys([str(min(counts)), str(max(counts))]))
 
 
 def rule(panel: Axes, axis: str) -> None:

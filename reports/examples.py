@@ -124,8 +124,9 @@ def picked_text(spans: Sequence[Span], gold: Sequence[Span]) -> str:
     if not gold:
         return f"characters {where}"
     whole, cut = coverage(gold, spans)
-    part = "holds the evidence" if whole == 1.0 else "misses the evidence"
-    part = f"holds {whole:.0%} of the evidence" if 0.0 < whole < 1.0 else part
+    part = {0.0: "misses the evidence", 1.0: "holds the evidence"}.get(
+        whole, f"holds {whole:.0%} of the evidence"
+    )
     return f"characters {where}: {part}{', a border cuts it' if cut else ''}"
 
 

@@ -38,14 +38,14 @@ def html_page(page: Page, folder: Path, run: Run | None = None) -> str:
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    links = " ".join(f'<a href="#s{n}">{_text(words(one.title))}</a>' for n, one in enumerate(page.sections))
+    links = " ".join(f'<a href="#s{n}">{_text(words(one.title))}</a>' for n, one in enumerate(page.every))
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{_text(words(page.title))}</title>\n<style>{style}</style>\n</head>\n<body>",
         f"<h1>{_inline(page.title)}</h1>\n{_summary(page.summary)}\n<nav>{links}</nav>",
-        *(_section(section, number, folder, run is not None) for number, section in enumerate(page.sections)),
+        *(_section(section, number, folder, run is not None) for number, section in enumerate(page.every)),
         '<section id="drill" class="drill" hidden></section>',
         f'<script type="application/json" id="examples">{_data(run)}</script>',
         f"<script>{script}</script>\n</body>\n</html>\n",
@@ -66,9 +66,8 @@ def _hash(text: str) -> str:
 
 
 def _section(section: Section, number: int, folder: Path, linked: bool) -> str:
-    alone = len(section.tables) == 1 and section.tables[0].title == section.title
     parts = [f'<section id="s{number}">\n<h2>{_inline(section.title)}</h2>']
-    parts += [_table(table, "" if alone else table.title, linked) for table in section.tables]
+    parts += [_table(table, "" if section.alone else table.title, linked) for table in section.tables]
     parts += [_figure(figure, folder) for figure in section.figures]
     if section.lines:
         parts.append(_list(section.lines))
@@ -166,6 +165,7 @@ def _content(run: Run) -> dict[str, Any]:
             {
                 "name": task.name,
                 "mean": task.confirmatory,
+                "buckets": run.buckets[task.name],
                 "total": len(found),
                 "examples": [_example(one, methods) for one in most_telling(found, each)],
             }

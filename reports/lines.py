@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reports.analysis import ALL, Analysis
 from reports.collect import Run, TaskInfo, bucket_order
-from reports.drawing import Picture, figure, look, method_name, rule, save, short, style
+from reports.drawing import Picture, extent, figure, look, method_name, rule, save, short, style
 from reports.statistics import FEW_CLUSTERS
 
 if TYPE_CHECKING:
@@ -26,17 +27,17 @@ _LENGTH = re.compile(r"\s*\d+(\.\d+)?\s*([kKM]\b|\+|[-\u2013]\s*\d)")
 """How a bucket begins that names a length by itself: "4k", "0-4000", "8000+"; a bare number may be anything."""
 
 
-def draw_facts(run: Run, analysis: Analysis) -> Picture | None:
+def draw_facts(run: Run, analysis: Analysis, folder: Path) -> Picture | None:
     """``recall.png``: accuracy against the number of facts; None where no task varies it."""
     tasks = [task for task in _several(run) if run.bucket_names[task.name] == "facts"]
-    return _draw(run, analysis, tasks, "recall", "facts", "number of facts")
+    return _draw(run, analysis, tasks, folder / "recall.png", "facts", "number of facts")
 
 
-def draw_lengths(run: Run, analysis: Analysis) -> Picture | None:
+def draw_lengths(run: Run, analysis: Analysis, folder: Path) -> Picture | None:
     """``length.png``: accuracy by length, by the records' tag or where all buckets are such as "0-4k" or "8k+";
     None without any."""
     tasks = [task for task in _several(run) if _is_length(run, task)]
-    return _draw(run, analysis, tasks, "length", "length", "length")
+    return _draw(run, analysis, tasks, folder / "length.png", "length", "length")
 
 
 def _several(run: Run) -> list[TaskInfo]:
@@ -49,7 +50,7 @@ def _is_length(run: Run, task: TaskInfo) -> bool:
 
 
 def _draw(
-    run: Run, analysis: Analysis, tasks: Sequence[TaskInfo], name: str, column: str, words: str
+    run: Run, analysis: Analysis, tasks: Sequence[TaskInfo], path: Path, column: str, words: str
 ) -> Picture | None:
     if not tasks:
         return None
@@ -68,20 +69,20 @@ def _draw(
         order = sorted(run.methods, key=lambda method: method.control)
         handles = [shown[method.label] for method in order if method.label in shown]
         drawn.legend(handles=handles, loc="outside right center", handlelength=3.2)
-        save(drawn, run.folder / f"{name}.png")
+        save(drawn, path)
     names = tuple(task.name for task in tasks)
+    points = {place: one for place, one in analysis.results.items() if place[2] != ALL and place[1] in names}
     return Picture(
-        name=f"{name}.png",
+        name=path.name,
         title=f"Accuracy against {'the ' if column == 'facts' else ''}{words}, by method",
-        caption=f"Accuracy by {words} {'of' if column == 'length' else 'in'} the context, by method; bands: "
-        f"clustered 95 % intervals, left out where a point rests on fewer than {FEW_CLUSTERS} clusters. Lines that "
-        "coincide cover each other.",
+        caption=f"Accuracy by {words} {'of' if column == 'length' else 'in'} the context, by method "
+        f"({extent([one.n for one in points.values()])} questions a point); bands: clustered 95 % intervals, left out "
+        f"where a point rests on fewer than {FEW_CLUSTERS} clusters. Lines that coincide cover each other.",
         tasks=names,
         header=("model", "method", "task", column, "n", "clusters", "mean", "low", "high"),
         rows=[
             (run.model, *place, one.n, one.clusters, 100 * one.mean, 100 * one.low, 100 * one.high)
-            for place, one in analysis.results.items()
-            if place[2] != ALL and place[1] in names
+            for place, one in points.items()
         ],
     )
 

@@ -150,7 +150,7 @@ function drill() {
   const title = make("h2", "Questions behind the number");
   const controls = make("div", undefined, "controls");
   const names = data.tasks.map((task) => task.name);
-  const buckets = [...new Set(tasks.flatMap((task) => task.examples.map((example) => example.bucket)))].sort(compare);
+  const buckets = [...new Set(tasks.flatMap((task) => task.buckets))];
   controls.append(
     select("method", data.methods, data.methods[now.method], (method) => go({ method })),
     select("against", data.methods, data.methods[now.versus], (versus) => go({ versus })),

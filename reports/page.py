@@ -7,15 +7,16 @@ Files are replaced whole, so that a report made again never leaves half of an ol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from comparison.records import write_whole
 from reports import plots
-from reports.analysis import analyse
-from reports.collect import read_run
-from reports.content import markdown_page, page_of
+from reports.analysis import Analysis, analyse
+from reports.collect import Run, read_run
+from reports.content import Page, markdown_page, page_of
 from reports.cost import cost_rows
-from reports.data_files import csv_files, data_tables, json_text
+from reports.data_files import Data, csv_files, data_tables, json_text
 from reports.html_page import html_page
 from reports.latex import latex_tables
 from reports.selection import selection_rows
@@ -33,18 +34,32 @@ def write_report(
     or OSError where it cannot be written.
     """
     run = read_run(run_dir, failures)
-    analysis, costs, picked = analyse(run, margin), cost_rows(run), selection_rows(run)
-    pictures = plots.draw(run, analysis, costs)
+    analysis = analyse(run, margin)
+    page, data = report_of(run, analysis, run.folder, paper=paper)
+    return write_files(run.folder, page, data, [(run, analysis)], run)
+
+
+def report_of(run: Run, analysis: Analysis, folder: Path, *, paper: bool) -> tuple[Page, Data]:
+    """One run's page and numbers; its pictures are drawn into `folder`."""
+    costs, picked = cost_rows(run), selection_rows(run)
+    pictures = plots.draw(run, analysis, costs, folder)
     page = page_of(run, analysis, costs, picked, pictures, paper=paper)
-    data = data_tables(run, analysis, costs, picked)
+    return page, data_tables(run, analysis, costs, picked)
+
+
+def write_files(
+    folder: Path, page: Page, data: Data, runs: Sequence[tuple[Run, Analysis]], asked: Run | None = None
+) -> Path:
+    """Write a page and its numbers in every format beside its pictures, `asked` being the run whose questions
+    ``report.html`` holds; returns the path of ``report.md``."""
     files = csv_files(data)
-    files |= {picture.data_name: csv_text(picture.header, picture.rows) for picture in pictures}
+    files |= {picture.data_name: csv_text(picture.header, picture.rows) for picture in page.pictures}
     files |= {
-        "report.json": json_text(data, [(run, analysis)], page.summary),
+        "report.json": json_text(data, runs, page.summary),
         "tables.tex": latex_tables(page.tables),
-        "report.html": html_page(page, run.folder, run),
+        "report.html": html_page(page, folder, asked),
         "report.md": markdown_page(page),
     }
     for name, text in files.items():
-        write_whole(run.folder / name, text)
-    return run.folder / "report.md"
+        write_whole(folder / name, text)
+    return folder / "report.md"

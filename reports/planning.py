@@ -16,9 +16,6 @@ from reports.statistics import detectable_difference
 
 USUAL_SPREAD = 0.5
 WITHIN_DOCUMENT = 0.3
-WHOLE = ("full",)
-ROWS = ("oprm", "best_of_chunks")
-PARTS = ("truncate", "random_chunk", "oracle_chunk", "rag")
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,7 @@ def power_lines(sd: float, counts: Sequence[int]) -> list[str]:
     for n in counts:
         if n < 2:
             raise ValueError(f"n is {n}, expected at least 2 questions")
-        points = 100 * detectable([PlannedSize("", n, n)], sd)
-        lines.append(f"n {n:>7,}  {points:5.1f} points")
+        lines.append(f"n {n:>7,}  {_points([PlannedSize('', n, n)], sd):>12}")
     return lines
 
 
@@ -79,30 +75,31 @@ def plan_lines(sizes: Sequence[PlannedSize]) -> list[str]:
     return lines
 
 
-def _points(sizes: Sequence[PlannedSize]) -> str:
+def _points(sizes: Sequence[PlannedSize], sd: float = USUAL_SPREAD) -> str:
     """The detectable difference in words; scores run from 0 to 100, so none is larger than that."""
-    points = 100 * detectable(sizes)
+    points = 100 * detectable(sizes, sd)
     return f"{points:.1f} points" if points <= 100 else "no difference, there are too few questions"
 
 
 def planned_cost(
-    method: str, settings: Mapping[str, str], lengths: Sequence[int], *, chunk_size: int, wording: int
+    reads: str, settings: Mapping[str, str], lengths: Sequence[int], *, chunk_size: int, wording: int
 ) -> PlannedCost | None:
-    """What a built-in method reads over contexts of these lengths (tokens); None for a method not known here.
+    """What a method reads over contexts of these lengths (tokens), by what its entry says that it `reads`:
+    "nothing" of a context, the "whole" of it, "parts" in one prompt, "rows" of a batch. None for another word.
 
     `settings` are the method's options as text, of which chunk_size, overlap, budget, k, candidates, m and top
     count; `wording` is the prompt's length without a context. Decoding adds about as many calls as there are
     new tokens; a dense or pairwise retriever's own reading is left out.
     """
     size = _option(settings, "chunk_size", chunk_size)
-    if method == "closed_book":
+    if reads == "nothing":
         return PlannedCost(wording * len(lengths), len(lengths))
-    if method in WHOLE:
+    if reads == "whole":
         return PlannedCost(sum(lengths) + wording * len(lengths), len(lengths))
-    if method in PARTS:
+    if reads == "parts":
         kept = _option(settings, "budget", size * _option(settings, "k", 1))
         return PlannedCost(sum(min(length, kept) + wording for length in lengths), len(lengths))
-    if method in ROWS:
+    if reads == "rows":
         read = [_rows(settings, length, size, wording) for length in lengths]
         return PlannedCost(sum(one.prompt_tokens for one in read), sum(one.calls for one in read))
     return None

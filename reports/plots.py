@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from reports import charts, lines
 from reports.analysis import Analysis
 from reports.charts import Costs
 from reports.collect import MethodInfo, Run, TaskInfo, bucket_order
-from reports.drawing import Picture, figure, method_name, save, short, style
+from reports.drawing import Picture, extent, figure, method_name, save, short, style
 from reports.tables import Value, code
 
 if TYPE_CHECKING:
@@ -39,12 +40,12 @@ class Grid:
     counts: np.ndarray
 
 
-def draw(run: Run, analysis: Analysis, costs: Costs) -> list[Picture]:
-    """Draw every picture that the run has the records for; the needle map comes last."""
-    drawn = [lines.draw_facts(run, analysis), lines.draw_lengths(run, analysis)]
-    drawn += [charts.draw_quality(run, analysis, costs), charts.draw_forest(run, analysis)]
+def draw(run: Run, analysis: Analysis, costs: Costs, folder: Path) -> list[Picture]:
+    """Draw every picture that the run has the records for into `folder`; the needle map comes last."""
+    drawn = [lines.draw_facts(run, analysis, folder), lines.draw_lengths(run, analysis, folder)]
+    drawn += [charts.draw_quality(run, analysis, costs, folder), charts.draw_forest(run, analysis, folder)]
     grids = [grid for task in run.tasks for method in run.methods if (grid := needle_grid(run, method, task))]
-    drawn += [charts.draw_cost(run), _draw_needle(run, grids) if grids else None]
+    drawn += [charts.draw_cost(run, folder), _draw_needle(run, grids, folder) if grids else None]
     return [picture for picture in drawn if picture]
 
 
@@ -69,7 +70,7 @@ def needle_grid(run: Run, method: MethodInfo, task: TaskInfo) -> Grid | None:
     return Grid(method, task, lengths, depths, means, counts)
 
 
-def _draw_needle(run: Run, grids: Sequence[Grid]) -> Picture:
+def _draw_needle(run: Run, grids: Sequence[Grid], folder: Path) -> Picture:
     columns = min(MAP_COLUMNS, len(grids))
     rows = math.ceil(len(grids) / columns)
     with style():
@@ -90,7 +91,7 @@ def _draw_needle(run: Run, grids: Sequence[Grid]) -> Picture:
         marks = [line for panel in axes.flat for line in panel.get_lines()]
         if marks:
             drawn.legend(handles=marks[:1], loc="outside lower center", handlelength=3.2)
-        save(drawn, run.folder / "needle.png")
+        save(drawn, folder / "needle.png")
     return Picture(
         name="needle.png",
         title="Needle in a haystack: accuracy by length and depth, by method",
@@ -140,7 +141,13 @@ def _trained_length(run: Run, task: TaskInfo) -> int | None:
 
 
 def _needle_caption(run: Run, grids: Sequence[Grid]) -> str:
-    caption = "Mean accuracy by length (across) and depth of the needle (down, 0 % comes first), by method."
+    counts = [int(n) for grid in grids for n in grid.counts.flat]
+    caption = (
+        "Mean accuracy by length (across) and depth of the needle (down, 0 % comes first), by method "
+        f"({extent(counts)} questions a cell{'; hatched: none' if 0 in counts else ''})."
+    )
+    if any(np.ptp(grid.counts, axis=0).any() for grid in grids):
+        caption += " Depths are not equally many, so a mean by length weighs some of them more."
     trained = {_trained_length(run, grid.task) for grid in grids}
     if any(trained_place(grid, _trained_length(run, grid.task)) is not None for grid in grids):
         named = " and ".join(str(length) for length in sorted(length for length in trained if length))

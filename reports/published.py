@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from reports.analysis import ALL, pair
-from reports.charts import octave
 from reports.collect import Run
-from reports.cost import warm_seconds
+from reports.cost import octave, warm_seconds
 from reports.published_numbers import (
     CATEGORIES,
     EXTENSION,

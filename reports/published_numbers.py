@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-ALL = "all"
+from reports.collect import ALL
+
 FALCON = "tiiuae/falcon-mamba-7b-instruct"
 FALCON3 = "tiiuae/Falcon3-Mamba-7B-Instruct"
 GEMMA = "google/recurrentgemma-9b-it"

@@ -1,7 +1,8 @@
 """The tables of scores and of differences from the baseline: main, unanswerable, paired, by bucket.
 
 What is bold, marked or put in parentheses follows one rule everywhere: bold is the best method and every one
-whose paired interval to it includes zero or does not exist; an arrow is a difference from the baseline that has
+whose paired interval to it includes zero or does not exist (of one without width, `statistics.lowest` decides);
+an arrow is a difference from the baseline that has
 an interval and an adjusted p below 0.05; a value from fewer than 20 clusters stands in parentheses and carries
 neither. Exercised by ``python -m reports RUN_DIR``.
 """
@@ -9,7 +10,7 @@ neither. Exercised by ``python -m reports RUN_DIR``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from reports.analysis import (
@@ -29,15 +30,14 @@ from reports.signature import signature
 from reports.statistics import FEW_CLUSTERS, Estimate, lowest
 from reports.tables import NOTHING, Cell, Row, Table, code, interval, number, p_value, points
 
-NO_WIDTH = 1e-12
 REASON = 160
 """Characters shown of why a row of the data was left out."""
 BUCKET_WORDS = {"facts": "number of facts", "length": "length", "hops": "hops", "bucket": "bucket"}
 FEW = f"In parentheses: fewer than {FEW_CLUSTERS} clusters, too few to trust an interval or to give a marker."
 NO_INTERVAL = "no interval"
-ONE_CLUSTER = (
-    "No interval: one of the tasks of the mean has a single cluster, and nothing is known of its spread; no method "
-    "is told from another there."
+UNKNOWN = (
+    "No interval: nothing is known of the spread where one of the tasks of the mean has a single cluster (no method "
+    "is told from another there) or where all answers on each of its tasks score alike."
 )
 CONSTANT = "An interval without width: all clusters differ by the same amount, and its spread is not known."
 UNLIKE = "Where methods have not answered the same examples, bold goes by those that all who compete have answered."
@@ -45,6 +45,8 @@ CONTROL_NOTE = (
     "A control is a yardstick (it sees the answer key, or reads nothing, or a part drawn at random): "
     "measured, never tested."
 )
+
+UNTESTED = "Controls are in no family: their p is not adjusted and supports no claim."
 
 
 def main_table(run: Run, analysis: Analysis) -> Table | None:
@@ -98,11 +100,35 @@ def bucket_tables(run: Run, analysis: Analysis) -> list[Table]:
             continue
         title = f"{code(task.name)} by {BUCKET_WORDS[run.bucket_names[task.name]]}"
         places = [(task.name, bucket) for bucket in found]
-        tables.append(_bucket_scores(run, analysis, title, places))
+        tables.append(part_table(run, analysis.results, title, places, [task.name]))
         title += f": difference from {code(run.baseline)}"
         differences = _bucket_differences(run, analysis, title, places)
         tables += [differences] if differences.rows else []
     return tables
+
+
+def part_table(
+    run: Run,
+    results: Mapping[Place, Estimate],
+    title: str,
+    places: Sequence[tuple[str, str]],
+    tasks: Sequence[str],
+    notes: Sequence[str] = (),
+) -> Table:
+    """Methods by parts of what `tasks` ask: a column for each of `places`, (task, bucket) among the results."""
+    shown = {place: one for place, one in results.items() if place[1:] in places}
+    rows: list[Row] = [
+        [
+            method_cell(run, method),
+            *(_bucket_cell(run, (method.label, *one), shown.get((method.label, *one))) for one in places),
+        ]
+        for method in run.methods
+        if any((method.label, *one) in shown for one in places)
+    ]
+    columns = [[one for key, one in shown.items() if key[1:] == place] for place in places]
+    header = [_sized(Cell(bucket), column) for (_, bucket), column in zip(places, columns, strict=True)]
+    found = [" ".join([*notes, *few_note(shown.values())])]
+    return Table(title, ["method", *header], rows, signature(run, tasks), [note for note in found if note])
 
 
 def method_cell(run: Run, method: MethodInfo) -> Cell:
@@ -129,18 +155,22 @@ def mean_text(estimate: Estimate) -> str:
 
 
 def few_note(estimates: Iterable[Estimate]) -> list[str]:
-    """What to say below a table in which means or differences have no interval."""
+    """What to say below a table in which means or differences have no interval, or differences one without width."""
     found = list(estimates)
-    few = any(one.clusters < FEW_CLUSTERS for one in found)
-    unknown = any(one.clusters >= FEW_CLUSTERS and math.isnan(one.low) for one in found)
-    return [*([FEW] if few else []), *([ONE_CLUSTER] if unknown else [])]
+    enough = [one for one in found if one.clusters >= FEW_CLUSTERS]
+    holds = {
+        CONSTANT: any(one.flat for one in enough),
+        FEW: len(enough) < len(found),
+        UNKNOWN: any(math.isnan(one.low) for one in enough),
+    }
+    return [note for note, found in holds.items() if found]
 
 
 def _score_table(
     run: Run, analysis: Analysis, title: str, names: Sequence[str], notes: Sequence[str]
 ) -> Table:
     shown = {place: one for place, one in analysis.results.items() if place[1] in names and place[2] == ALL}
-    header: Row = ["method", *(_heading(analysis, name, ALL) for name in names)]
+    header: Row = ["method", *(_heading(analysis, name) for name in names)]
     rows: list[Row] = [
         [method_cell(run, method), *(_score(analysis, method.label, name) for name in names)]
         for method in run.methods
@@ -157,9 +187,14 @@ def _score_table(
 
 
 def _left_out(run: Run, names: Sequence[str]) -> list[str]:
-    """One point of a list for every task with rows of its data that could not be used."""
+    """One point of a list for every task with rows that could not be used, of its data or of imported predictions."""
     lines = []
     for task in run.tasks:
+        if task.name in names:
+            lines += [
+                f"- {code(task.name)}, predictions of {code(label)}: {code(loss[:REASON])}"
+                for label, loss in task.import_losses
+            ]
         if task.left_out and task.name in names:
             first = f", the first: {code(task.left_out_first[0][:REASON])}" if task.left_out_first else ""
             rows = "row" if task.left_out == 1 else "rows"
@@ -181,13 +216,13 @@ def _score(analysis: Analysis, method: str, task: str) -> Cell:
     return Cell(mean_text(estimate), strong=leads, after=arrow, about=(method, task, ALL))
 
 
-def _heading(analysis: Analysis, task: str, bucket: str) -> Cell:
-    """A column's name with n and, where they differ, clusters; a range where methods answered unequally."""
-    found = [one for (_, name, part), one in analysis.results.items() if (name, part) == (task, bucket)]
-    return _sized(Cell(task, code=task != MACRO) if bucket == ALL else Cell(bucket), found)
+def _heading(analysis: Analysis, task: str) -> Cell:
+    found = [one for (_, name, bucket), one in analysis.results.items() if (name, bucket) == (task, ALL)]
+    return _sized(Cell(task, code=task != MACRO), found)
 
 
 def _sized(name: Cell, found: Sequence[Estimate]) -> Cell:
+    """A column's name with n and, where they differ, clusters; a range where methods answered unequally."""
     if not found:
         return name
     n, clusters = _range(one.n for one in found), _range(one.clusters for one in found)
@@ -248,20 +283,15 @@ def _paired_table(run: Run, analysis: Analysis, title: str, names: Sequence[str]
         f"Δ: the method minus {code(run.baseline)} on the questions both have answered, in points, with its "
         f"cluster-robust 95 % t interval; p: two-sided cluster sign-flip test. {adjustment} r: correlation "
         "of the two methods' scores; d: mean over standard deviation of the differences; detectable Δ: the "
-        "smallest true difference that this many clusters would show with 80 % power."
+        "smallest true difference that the test, before adjustment, would show with 80 % power, given this many "
+        f"clusters{' and tasks that pull as far apart as these' if names == [MACRO] else ''}."
     )
-    controls = ["Controls are in no family: their p is not adjusted and supports no claim."]
-    controls = controls if any(contrast.family == CONTROL for *_, contrast in found) else []
+    controls = [UNTESTED] if any(contrast.family == CONTROL for *_, contrast in found) else []
     margin = [] if analysis.margin is None else [margin_note(run.baseline, analysis.margin)]
-    notes = [" ".join([reading, *margin, *controls, *_difference_notes(one for *_, one in found)])]
+    unknown = few_note(contrast.difference.estimate for *_, contrast in found)
+    notes = [" ".join([reading, *margin, *controls, *unknown])]
     line = _tested(run, analysis, names)
     return Table(title, header, rows, line, notes, names=2)
-
-
-def _difference_notes(contrasts: Iterable[Contrast]) -> list[str]:
-    estimates = [contrast.difference.estimate for contrast in contrasts]
-    flat = any(estimate.se <= NO_WIDTH for estimate in estimates)
-    return [CONSTANT, *few_note(estimates)] if flat else few_note(estimates)
 
 
 def contrast_header(delta: str, margin: float | None) -> list[str]:
@@ -315,20 +345,11 @@ def _delta_text(estimate: Estimate) -> str:
     return f"({delta})" if estimate.clusters < FEW_CLUSTERS else delta
 
 
-def _bucket_scores(run: Run, analysis: Analysis, title: str, places: Sequence[tuple[str, str]]) -> Table:
-    rows: list[Row] = [
-        [method_cell(run, method), *(_bucket_cell(analysis, (method.label, *place)) for place in places)]
-        for method in run.methods
-        if any((method.label, *place) in analysis.results for place in places)
-    ]
-    shown = [one for (_, *place), one in analysis.results.items() if tuple(place) in places]
-    header: Row = ["method", *(_heading(analysis, *place) for place in places)]
-    return Table(title, header, rows, signature(run, [places[0][0]]), few_note(shown))
-
-
-def _bucket_cell(analysis: Analysis, place: Place) -> Cell:
-    estimate = analysis.results.get(place)
-    return Cell(mean_text(estimate), about=place) if estimate else Cell(NOTHING)
+def _bucket_cell(run: Run, place: Place, estimate: Estimate | None) -> Cell:
+    """A mean that leads to its questions, where these are a bucket's."""
+    if estimate is None:
+        return Cell(NOTHING)
+    return Cell(mean_text(estimate), about=place if place[2] in run.buckets.get(place[1], ()) else None)
 
 
 def _bucket_differences(run: Run, analysis: Analysis, title: str, places: Sequence[tuple[str, str]]) -> Table:
@@ -342,8 +363,7 @@ def _bucket_differences(run: Run, analysis: Analysis, title: str, places: Sequen
     ]
     columns = [[one for key, one in found.items() if key[1:] == place] for place in places]
     sized = [_sized(Cell(bucket), column) for (_, bucket), column in zip(places, columns, strict=True)]
-    contrasts = [analysis.contrasts[place] for place in found]
-    notes = _difference_notes([one for one in contrasts if not one.few]) + few_note(found.values())
+    notes = few_note(found.values())
     line = signature(run, [places[0][0]])
     return Table(title, ["method", *sized], rows, line, [" ".join(notes)] if notes else [])
 

@@ -17,8 +17,8 @@ from reports.tables import code
 def signature(
     run: Run, tasks: Sequence[str], *, families: Mapping[str, int] | None = None, margin: float | None = None
 ) -> str:
-    """Model, tasks, sizes, key, interval, failure policy, code and device, in one code span; where something is
-    tested, also the test and the sizes of its `families` (and the `margin`, 0 to 1)."""
+    """Model, tasks with their metrics, sizes, key, interval, failure policy, code and device, in one code
+    span; where something is tested, also the test and the sizes of its `families` (and the `margin`, 0 to 1)."""
     parts = [
         _versioned(str(run.settings["model"]), run.settings.get("revision")),
         _task_part(run, tasks),
@@ -44,7 +44,14 @@ def _versioned(name: str, revision: object) -> str:
 
 
 def _task_part(run: Run, tasks: Sequence[str]) -> str:
-    return ", ".join(_versioned(task.name, task.revision) for task in run.tasks if task.name in tasks)
+    """The tasks by their metric, which stands once behind all of its tasks."""
+    scored_by: dict[str, list[str]] = {}
+    for task in run.tasks:
+        if task.name in tasks:
+            scored_by.setdefault(task.metric, []).append(_versioned(task.name, task.revision))
+    return "; ".join(
+        ", ".join(names) + (f" ({metric})" if metric else "") for metric, names in scored_by.items()
+    )
 
 
 def _size_part(run: Run, tasks: Sequence[str]) -> str:
@@ -65,5 +72,7 @@ def _code_part(run: Run) -> str:
 
 
 def _device_part(run: Run) -> str:
-    names = (run.settings.get("device"), run.settings.get("kernel"))
+    gpus = dict.fromkeys(str(gpu) for one in run.sessions if (gpu := (one.get("machine") or {}).get("gpu")))
+    gpu = f"({' and '.join(gpus)})" if gpus else ""
+    names = (run.settings.get("device"), gpu, run.settings.get("kernel"))
     return " ".join(str(name) for name in names if name) or "device unknown"

@@ -5,7 +5,8 @@ document are one cluster, and every interval and every test draws on the one `pa
 Student t with cluster-robust errors, G/(G-1) and G-1 degrees of freedom; p-values come from flipping the
 signs of whole clusters. Passing `tasks` turns every function into its macro version: example i of a task with
 n examples, one of k tasks, weighs 1/(k n), and errors are centred per task, so that a document that feeds two
-tasks stays one cluster.
+tasks stays one cluster. Passing `categories` too gives the mean over their macro means: 1/(c k n), k tasks being
+in the example's category.
 
 Exercised by ``python -m pytest tests/reports/test_statistics.py``, which checks it against scipy and
 statsmodels.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,7 +50,8 @@ class Estimate:
     """A mean of n values in G clusters with its 95 % interval; `rule` is "t" or "wilson".
 
     With one cluster, in all or in one of the tasks of a macro mean, a t interval does not exist: nothing is known of
-    that spread, and `se`, `low` and `high` are nan.
+    that spread, and `se`, `low` and `high` are nan. So it is for a mean of answers that all score alike, task by
+    task; of a difference such clusters give an interval without width, which `lowest` reads.
     """
 
     n: int
@@ -60,15 +62,25 @@ class Estimate:
     se: float
     rule: str
 
+    @property
+    def flat(self) -> bool:
+        """Whether the interval has no width, as all clusters are alike."""
+        return self.se <= _NO_SPREAD
+
+    @property
+    def beyond_zero(self) -> bool:
+        return self.low > 0.0 or self.high < 0.0
+
 
 @dataclass(frozen=True)
 class Difference:
     """First column minus second on the same examples.
 
     `correlation` is between the two columns, within tasks; `effect` is mean / sd of the differences;
-    `detectable` is the smallest true difference that a test at the 5 % level would find 80 % of the time with
-    this many clusters and this spread. nan stands where a number does not exist (one cluster, a constant
-    column, clusters that all differ by the same amount).
+    `detectable` is the smallest true difference that `sign_flip` at the 5 % level would find 80 % of the time with
+    this many clusters, this spread, and tasks that differ as much as here: the test takes how they pull apart for
+    chance, the interval does not (to first order, where tasks differ in size). nan stands where a number does not
+    exist (one cluster, a constant column, clusters that all differ by the same amount).
     """
 
     estimate: Estimate
@@ -86,24 +98,29 @@ def partition(labels: Labels) -> Clusters:
     return Clusters(codes.reshape(-1), len(names))
 
 
-def mean_interval(values: ArrayLike, labels: Labels, tasks: Labels | None = None) -> Estimate:
+def mean_interval(
+    values: ArrayLike, labels: Labels, tasks: Labels | None = None, categories: Labels | None = None
+) -> Estimate:
     """The clustered mean of scores [n] in 0 to 1 with its 95 % interval.
 
     t, except where every score is 0 or every score is 1: there the t interval would have no width, and
-    Wilson's with n = clusters is given. Raises ValueError on an empty column.
+    Wilson's with n = clusters is given. Where it has none for another reason (each of the tasks all right or all
+    wrong) there is no interval. Raises ValueError on an empty column.
     """
     column = _column(values)
     clusters = partition(labels)
     if np.all(column == column[0]) and column[0] in (0.0, 1.0):
         low, high = wilson(int(column[0]) * clusters.count, clusters.count)
         return Estimate(len(column), clusters.count, float(column[0]), low, high, math.nan, "wilson")
-    return _t_interval(column, clusters, tasks)
+    found = _t_interval(column, clusters, *_task_weights(len(column), tasks, categories))
+    return replace(found, low=math.nan, high=math.nan, se=math.nan) if found.flat else found
 
 
 def log_ratio_interval(ratios: ArrayLike, labels: Labels) -> Estimate:
     """The geometric mean of ratios [n] > 0 with its 95 % interval: the t interval of the logarithms, taken
     back."""
-    logs = _t_interval(np.log(_column(ratios)), partition(labels), None)
+    column = np.log(_column(ratios))
+    logs = _t_interval(column, partition(labels), *_task_weights(len(column), None))
     mean, low, high = (float(np.exp(bound)) for bound in (logs.mean, logs.low, logs.high))
     return Estimate(logs.n, logs.clusters, mean, low, high, logs.se, "t")
 
@@ -117,7 +134,10 @@ def difference(
         raise ValueError(f"paired columns differ in length: {len(one)} and {len(two)}; pair by example first")
     deltas = one - two
     weights, groups = _task_weights(len(deltas), tasks)
-    estimate = _t_interval(deltas, partition(labels), tasks)
+    clusters = partition(labels)
+    estimate = _t_interval(deltas, clusters, weights, groups)
+    # The error that the test sees: about the mean over tasks instead of about each task's own.
+    sums = clusters.sums(weights * (deltas - estimate.mean))
     spread = _spread(deltas, weights)
     return Difference(
         estimate=estimate,
@@ -126,9 +146,9 @@ def difference(
         wins=int(np.sum(deltas > _NO_SPREAD)),
         ties=int(np.sum(np.abs(deltas) <= _NO_SPREAD)),
         losses=int(np.sum(deltas < -_NO_SPREAD)),
-        detectable=detectable_difference(estimate.se, estimate.clusters)
-        if estimate.se > _NO_SPREAD
-        else math.nan,
+        detectable=math.nan
+        if estimate.flat
+        else detectable_difference(estimate.se, clusters.count, _error(sums, clusters.count)),
     )
 
 
@@ -140,7 +160,7 @@ def lowest(found: Difference) -> float:
     upper end for none seen in G) were all as bad as can be, -1.
     """
     estimate = found.estimate
-    if math.isnan(estimate.se) or estimate.se > _NO_SPREAD:
+    if not estimate.flat:
         return estimate.low
     hidden = wilson(0, estimate.clusters)[1]
     return (1.0 - hidden) * estimate.mean - hidden
@@ -198,9 +218,13 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return (0.0 if successes == 0 else low), (1.0 if successes == trials else high)
 
 
-def detectable_difference(se: float, clusters: int) -> float:
-    """The true difference found with 80 % power by a two-sided 5 % t test whose standard error is `se`."""
-    return (_t_quantile(0.5 + CONFIDENCE / 2, clusters) + _t_quantile(POWER, clusters)) * se
+def detectable_difference(se: float, clusters: int, assumed: float | None = None) -> float:
+    """The true difference found with 80 % power by a two-sided 5 % t test where the standard error is `se`, and
+    `assumed` is the one that the test reckons with (the same by default)."""
+    return (
+        _t_quantile(0.5 + CONFIDENCE / 2, clusters) * (se if assumed is None else assumed)
+        + _t_quantile(POWER, clusters) * se
+    )
 
 
 def _column(values: ArrayLike) -> Floats:
@@ -210,11 +234,15 @@ def _column(values: ArrayLike) -> Floats:
     return column
 
 
-def _task_weights(n: int, tasks: Labels | None) -> tuple[Floats, Clusters]:
-    """Weights 1 / (k n_task) that sum to one, and the tasks as groups."""
-    groups = partition(tasks) if tasks is not None else Clusters(np.zeros(n, dtype=np.int64), 1)
-    sizes = groups.sums(np.ones(n))
-    return 1.0 / (groups.count * sizes[groups.codes]), groups
+def _task_weights(n: int, tasks: Labels | None, categories: Labels | None = None) -> tuple[Floats, Clusters]:
+    """Weights 1 / (c k_category n_task) that sum to one, and the tasks as groups."""
+    whole = Clusters(np.zeros(n, dtype=np.int64), 1)
+    groups = whole if tasks is None else partition(tasks)
+    above = whole if categories is None else partition(categories)
+    sizes = groups.sums(np.ones(n))[groups.codes]
+    # One over its task's size, over the examples of a category: the number of its tasks.
+    within = np.round(above.sums(1.0 / sizes))
+    return 1.0 / (above.count * within[above.codes] * sizes), groups
 
 
 def _centred(values: Floats, groups: Clusters) -> Floats:
@@ -222,16 +250,20 @@ def _centred(values: Floats, groups: Clusters) -> Floats:
     return values - means[groups.codes]
 
 
-def _t_interval(values: Floats, clusters: Clusters, tasks: Labels | None) -> Estimate:
-    """Weighted mean; error from the cluster sums of the values centred per task; G - 1 degrees of freedom."""
-    weights, groups = _task_weights(len(values), tasks)
+def _t_interval(values: Floats, clusters: Clusters, weights: Floats, groups: Clusters) -> Estimate:
+    """Weighted mean; error from the cluster sums of the values centred per task (`groups`); G - 1 degrees of
+    freedom."""
     mean, count, se = float(weights @ values), clusters.count, math.nan
     pairs = np.unique(np.stack([groups.codes, clusters.codes]), axis=1)
     if np.bincount(pairs[0]).min() > 1:
-        sums = clusters.sums(weights * _centred(values, groups))
-        se = float(np.sqrt(count / (count - 1) * (sums @ sums)))
+        se = _error(clusters.sums(weights * _centred(values, groups)), count)
     half = _t_quantile(0.5 + CONFIDENCE / 2, count) * se
     return Estimate(len(values), count, mean, mean - half, mean + half, se, "t")
+
+
+def _error(sums: Floats, count: int) -> float:
+    """The standard error of a weighted mean from the sums over its clusters."""
+    return float(np.sqrt(count / (count - 1) * (sums @ sums))) if count > 1 else math.nan
 
 
 def _t_quantile(probability: float, clusters: int) -> float:

@@ -10,14 +10,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from reports.analysis import ALL, CONFIRMATORY, MACRO, Analysis, Contrast, Ranking, task_names
+from reports.analysis import (
+    ALL,
+    CONFIRMATORY,
+    MACRO,
+    SIGNIFICANT,
+    Analysis,
+    Ranking,
+    task_names,
+)
 from reports.collect import Run
 from reports.cost import CostRow, tally
-from reports.score_tables import NO_INTERVAL, NO_WIDTH
+from reports.score_tables import NO_INTERVAL
 from reports.statistics import FEW_CLUSTERS, Estimate
 from reports.tables import code, number, p_value, points
 
 MOST_NAMED = 4
+SAME = 1e-12
 
 
 def summary(run: Run, analysis: Analysis, costs: Mapping[tuple[str, str], CostRow]) -> str:
@@ -63,7 +72,7 @@ def _with_leader(run: Run, analysis: Analysis, costs: Mapping[tuple[str, str], C
         f"{opening}, {points(abs(gap.mean))} points {side} the baseline {code(run.baseline)}{_both(gap, score)} "
         f"({_range(gap, '95 % interval of the difference: ')})."
     )
-    return [lead, _verdict(analysis, contrast), ties, _cost(run, best, costs)]
+    return [lead, _verdict(run, analysis, best), ties, _cost(run, best, costs)]
 
 
 def _without_leader(run: Run, scores: Mapping[str, Estimate], ranking: Ranking) -> list[str]:
@@ -105,7 +114,7 @@ def _score(run: Run, estimate: Estimate) -> str:
 
 
 def _range(estimate: Estimate, words: str = "") -> str:
-    if math.isnan(estimate.low):
+    if math.isnan(estimate.low) or estimate.flat:
         return NO_INTERVAL
     return f"{words}{points(estimate.low)} to {points(estimate.high)}"
 
@@ -115,7 +124,8 @@ def _both(gap: Estimate, score: Estimate) -> str:
     return "" if gap.n == score.n else f" on the {gap.n} questions that both have answered"
 
 
-def _verdict(analysis: Analysis, contrast: Contrast) -> str:
+def _verdict(run: Run, analysis: Analysis, best: str) -> str:
+    contrast = analysis.contrasts[best, MACRO, ALL]
     p, m = contrast.p_adjusted, analysis.family_sizes[CONFIRMATORY]
     adjusted = f"adjusted for the {m} methods tested against the baseline" if m > 1 else "one method tested"
     tested = f"(p = {p_value(p)}, {adjusted})"
@@ -123,12 +133,29 @@ def _verdict(analysis: Analysis, contrast: Contrast) -> str:
         return f"Chance alone would hardly give such a difference {tested}."
     if math.isnan(contrast.difference.estimate.low):
         return f"No difference is claimed {tested}: all answers on one of the tasks are about one document."
+    chance = f"That difference may be chance {tested}"
     if math.isnan(contrast.difference.detectable):
-        return f"That difference may be chance {tested}."
+        return f"{chance}."
+    if contrast.difference.estimate.beyond_zero:
+        return f"{chance}, though its interval does not include zero: {_why_apart(run, analysis, best)}."
     return (
-        f"That difference may be chance {tested}: this many examples would reliably "
-        f"show only a true difference of {points(contrast.difference.detectable)} points or more."
+        f"{chance}: this many examples would reliably show only a true difference of "
+        f"{points(contrast.difference.detectable)} points or more."
     )
+
+
+def _why_apart(run: Run, analysis: Analysis, best: str) -> str:
+    """Why an interval can exclude zero where the test finds nothing."""
+    p = analysis.contrasts[best, MACRO, ALL].p
+    if p is not None and p < SIGNIFICANT:
+        return f"the interval is that of one method (p = {p_value(p)} before the adjustment)"
+    gaps = [analysis.contrasts[best, task, ALL].difference.estimate.mean for task in task_names(run, MACRO)]
+    if min(gaps) < 0.0 < max(gaps):
+        return (
+            "the tasks pull in opposite directions; the interval takes these tasks as given, the sign-flip test does "
+            "not"
+        )
+    return "the two draw the line at slightly different places, and the sign-flip test decides"
 
 
 def _level(ranking: Ranking, labels: list[str]) -> str:
@@ -136,8 +163,9 @@ def _level(ranking: Ranking, labels: list[str]) -> str:
         return ""
     names = [code(label) for label in labels]
     who = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-    known = not any(math.isnan(ranking.gaps[label].low) for label in labels)
-    why = "the 95 % interval of the difference includes zero" if known else "the difference has no interval"
+    gaps = [ranking.gaps[label].estimate for label in labels]
+    unknown = any(math.isnan(gap.low) or gap.flat for gap in gaps)
+    why = "the difference has no interval" if unknown else "the 95 % interval of the difference includes zero"
     return f"{who} cannot be told from {code(ranking.best)}: {why}."
 
 
@@ -154,10 +182,9 @@ def _closest(analysis: Analysis, ranking: Ranking) -> list[str]:
     gap = rivals[closest].difference.estimate
     tested = f"({_range(gap)}, adjusted p = {p_value(rivals[closest].p_adjusted)})"
     both = _both(gap, ranking.means[ranking.best])
-    if gap.mean > NO_WIDTH:
+    if gap.mean > SAME:
         return [f"{code(closest)} is {points(gap.mean)} points above it{both} {tested}."]
-    apart = f"{points(gap.mean, signed=True)} points from it"
-    apart = apart if gap.mean < -NO_WIDTH else "with the same score"
+    apart = f"{points(gap.mean, signed=True)} points from it" if gap.mean < -SAME else "with the same score"
     return [f"No method beats {code(ranking.best)}; {code(closest)} comes closest, {apart}{both} {tested}."]
 
 

@@ -1,7 +1,10 @@
 """Cutting a context into chunks: the one chunker of every method that reads in pieces.
 
 The cuts fall between the reader's tokens (OPRM, arXiv 2505.07793, cuts token ids), but a chunk is stored as a
-span of characters, so that evidence can be looked up in it and no ranker ever sees half a word. Torch-free.
+span of characters: evidence can be looked up in it, and every method and ranker sees the same text, without half
+a character. A border may fall inside a word that the tokenizer spells in several tokens; ``boundary=sentence``
+avoids it wherever a sentence fits a chunk, and with an ``overlap`` of as many tokens one of two neighbours has
+the whole word. Torch-free.
 Exercised by ``pytest tests/retrievers/test_chunking.py``.
 """
 
@@ -13,7 +16,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
-from typing import Literal, get_args, overload
+from typing import Literal, overload
+
+from retrievers.base import check_choice
 
 Boundary = Literal["token", "sentence"]
 Span = tuple[int, int]
@@ -82,15 +87,14 @@ def split(
     one of more than `size` tokens makes a longer chunk. ValueError for sizes that `check_sizes` refuses, or an
     unknown boundary."""
     check_sizes(size, overlap)
-    if boundary not in get_args(Boundary):
-        raise ValueError(f"unknown boundary {boundary!r}: expected {' or '.join(get_args(Boundary))}")
-    reach = Reach(text, offsets, boundary)
+    check_choice("boundary", boundary, Boundary)
+    ahead = CutsAhead(text, offsets, boundary)
     chunks = Chunks(text)
     first, last = -1, 0
-    while reach.extend(last + size) > last:
-        first, last = _next_range(first, last, size, overlap, reach.cuts, reach.wanted)
-        chunks.append(reach.place(first), reach.place(last), last - first)
-        reach.forget(last - overlap)
+    while ahead.extend(last + size) > last:
+        first, last = _next_range(first, last, size, overlap, ahead.cuts, ahead.wanted)
+        chunks.append(ahead.place(first), ahead.place(last), last - first)
+        ahead.forget(last - overlap)
     return chunks
 
 
@@ -117,16 +121,17 @@ def cut_places(text: str, offsets: Iterable[Span]) -> Iterator[Cut]:
     yield count, whole
 
 
-class Reach:
+class CutsAhead:
     """The cuts of a text from the last chunk on, as far as the next one may reach.
 
-    `cuts` are the numbers of tokens before them, `wanted` those at which a chunk ends if it can: all of them,
-    or those between sentences."""
+    `cuts` are the numbers of tokens before them, `wanted` those at which a chunk ends if it can: those between
+    sentences, and none where any cut serves."""
 
     def __init__(self, text: str, offsets: Iterable[Span], boundary: Boundary) -> None:
         self.text = text
         self.cuts: list[int] = []
-        self.wanted = self.cuts if boundary == "token" else list[int]()
+        self.wanted: list[int] = []
+        self._sentences = boundary == "sentence"
         self._characters: list[int] = []
         self._coming = cut_places(text, offsets)
         self._ends = (match.end() for match in SENTENCE_END.finditer(text))
@@ -142,16 +147,15 @@ class Reach:
         coming = list(islice(self._coming, max(token + 1 - latest, 0)))  # each is a token further, or several
         self.cuts += [cut for cut, _ in coming]
         self._characters += [characters for _, characters in coming]
-        if self.wanted is not self.cuts:
+        if self._sentences:
             self.wanted += [cut for cut, characters in coming if self._ends_sentence(characters)]
         return self.cuts[-1]
 
     def forget(self, token: int) -> None:
         """Drops the cuts before `token`."""
         passed = bisect_left(self.cuts, token)
-        if self.wanted is not self.cuts:
-            del self.wanted[: bisect_left(self.wanted, token)]
         del self.cuts[:passed], self._characters[:passed]
+        del self.wanted[: bisect_left(self.wanted, token)]
 
     def _ends_sentence(self, characters: int) -> bool:
         """Whether at most white space lies between a sentence's end and this place, the next one; the two ends
@@ -166,14 +170,17 @@ class Reach:
 def join(context: str, chunks: Sequence[Chunk]) -> tuple[str, tuple[Span, ...]]:
     """The text of the chunks in the order given, and the spans that it is made of.
 
-    Chunks that touch or overlap are joined as they stand in the context, others by a blank line."""
-    spans: list[Span] = []
-    for chunk in chunks:
-        if spans and spans[-1][0] <= chunk.start <= spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(spans[-1][1], chunk.end))
+    Chunks that touch or overlap stand as they do in the context, in the place of the first of them; a blank line
+    parts the others."""
+    found: list[tuple[int, int, int]] = []  # place, start and end of every span, in document order
+    for place, chunk in sorted(enumerate(chunks), key=lambda numbered: numbered[1].start):
+        if found and chunk.start <= found[-1][2]:
+            first, start, end = found.pop()
+            found.append((min(first, place), start, max(end, chunk.end)))
         else:
-            spans.append((chunk.start, chunk.end))
-    return "\n\n".join(context[start:end] for start, end in spans), tuple(spans)
+            found.append((place, chunk.start, chunk.end))
+    spans = tuple((start, end) for _, start, end in sorted(found))
+    return "\n\n".join(context[start:end] for start, end in spans), spans
 
 
 def windows(text: str, offsets: Iterable[Span], size: int) -> list[Chunk]:
@@ -223,7 +230,7 @@ def _next_range(
         *wanted[bisect_left(wanted, earliest) : bisect_right(wanted, last)],
         *cuts[bisect_left(cuts, earliest) : bisect_right(cuts, last)],
     ]
-    for ends_at in (wanted, cuts):
+    for ends_at in (wanted or cuts, cuts):
         for start in starts:
             end = _last_within(ends_at, start + size)
             if end > last:

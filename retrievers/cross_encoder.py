@@ -11,9 +11,8 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from retrievers.base import Ranking, rank, tied
+from retrievers.base import RECORDED, Ranking, chunk_scores, rank, split_by, tied
 from retrievers.chunking import Chunk, windows
-from retrievers.dense import RECORDED, chunk_scores, split_by
 from retrievers.encoders import NO_LIMIT, EncoderError, from_disk_or_hub, offsets, one_line, require, sources
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class CrossEncoderRanker:
             read = tokenizer(*map(list, zip(*pairs, strict=True)), verbose=False)["input_ids"]
             self.engine.count_encoder_tokens(sum(map(len, read)))
             found_scores = self.loaded.predict(pairs, show_progress_bar=False).tolist()
-            scores = chunk_scores(split_by([len(found) for found in cut], found_scores), 1)
+            scores = chunk_scores(split_by(map(len, cut), found_scores), 1)
         flags = {"tie": tied(scores), "windows": [len(found) for found in cut][:RECORDED]}
         return Ranking(rank(scores), scores, flags)
 

@@ -11,11 +11,9 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from itertools import islice
-from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
-from retrievers.base import Ranking, rank, tied
+from retrievers.base import RECORDED, Ranking, check_choice, chunk_scores, rank, split_by, tied
 from retrievers.chunking import Chunk, windows
 from retrievers.encoders import EncoderError, open_encoder, require
 
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 Agg = Literal["max", "mean_top3", "first"]
 Index = Literal["matmul", "faiss"]
 KEPT = 16_384  # vectors: 50 MB of Dragon's
-RECORDED = 64  # chunks whose number of windows is kept in the record
 FAISS_GPU_MOST = 2_048  # results that faiss returns from a GPU
 
 
@@ -50,11 +47,8 @@ class Dense:
     index: Index = "matmul"
 
     def __post_init__(self) -> None:
-        for option, choices in (("agg", get_args(Agg)), ("index", get_args(Index))):
-            if getattr(self, option) not in choices:
-                raise ValueError(
-                    f"{option}={getattr(self, option)!r} is unknown: expected {' or '.join(choices)}"
-                )
+        check_choice("agg", self.agg, Agg)
+        check_choice("index", self.index, Index)
         if self.index == "faiss":
             require("faiss", "faiss-gpu" if self.engine.device.type == "cuda" else "faiss-cpu", "index=faiss")
         self.loaded = open_encoder(self.encoder, str(self.engine.device))
@@ -84,8 +78,7 @@ class Dense:
         distinct = dict(zip(keys, texts, strict=True))  # a text twice in a product can differ in the last bit
         product = search_faiss if self.index == "faiss" else search
         by_key = dict(zip(distinct, product(query, self._vectors(distinct)), strict=True))
-        found_scores = [by_key[key] for key in keys]
-        by_chunk = split_by([len(found) for found in cut], found_scores)
+        by_chunk = split_by(map(len, cut), (by_key[key] for key in keys))
         scores = chunk_scores(by_chunk, 3 if self.agg == "mean_top3" else 1)
         order = rank(scores)
         best = cut[order[0]][by_chunk[order[0]].index(max(by_chunk[order[0]]))]
@@ -127,19 +120,6 @@ class DragonRoberta(Dense):
     """Dragon's pair of RoBERTa towers."""
 
     encoder: str = "dragon-roberta"
-
-
-def split_by(counts: Sequence[int], scores: Sequence[float]) -> list[list[float]]:
-    """The scores of all windows in a row, by chunk: `counts` says how many each has."""
-    rest = iter(scores)
-    return [list(islice(rest, count)) for count in counts]
-
-
-def chunk_scores(by_chunk: Sequence[Sequence[float]], best: int) -> list[float]:
-    """The mean of every chunk's `best` highest window scores; a chunk without windows comes below all."""
-    means = [fmean(sorted(scores, reverse=True)[:best]) if scores else None for scores in by_chunk]
-    lowest = min((mean for mean in means if mean is not None), default=1.0)
-    return [lowest - 1.0 if mean is None else mean for mean in means]
 
 
 def search(query: torch.Tensor, vectors: torch.Tensor) -> list[float]:

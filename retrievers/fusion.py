@@ -1,7 +1,8 @@
 """Reciprocal rank fusion of several rankers (Cormack, Clarke and Buettcher 2009): sum of 1 / (k0 + rank).
 
 Ranks are of scores, so that chunks which one ranker scores alike share a rank there, and a ranker that finds
-nothing (BM25 without a shared word) leaves the order to the others.
+nothing (BM25 without a shared word) leaves the order to the others. So do chunks beyond the places that a
+ranker has settled: all of them share the rank after those.
 Exercised by ``--method "rag:retriever=hybrid(retrievers=bm25;dense(encoder=minilm))"``.
 """
 
@@ -24,7 +25,8 @@ class Hybrid:
     """`retrievers` are two SPECs or more (or rankers); with few chunks `k0=60` is nearly an average of ranks, and
     a small one lets the first places count.
 
-    Flags: `tie`, and `parts`, the flags of each ranker in order."""
+    Settled are as many places as its least settled ranker has. Flags: `tie`, and `parts`, the flags of each
+    ranker in order."""
 
     engine: Engine
     _: KW_ONLY
@@ -46,13 +48,20 @@ class Hybrid:
     def rank(self, question: str, chunks: Sequence[Chunk]) -> Ranking:
         """Every ranker ranks all chunks; the scores are the sums."""
         rankings = [ranker.rank(question, chunks) for ranker in self.rankers]
-        places = [shared_ranks(ranking.scores) for ranking in rankings]
+        # a plugin's ranking need not say how many places are settled
+        settled = [getattr(ranking, "settled", None) for ranking in rankings]
+        places = [
+            shared_ranks(ranking.scores, known) for ranking, known in zip(rankings, settled, strict=True)
+        ]
         scores = [sum(1 / (self.k0 + place) for place in of_chunk) for of_chunk in zip(*places, strict=True)]
         flags = {"tie": tied(scores), "parts": [dict(ranking.flags) for ranking in rankings]}
-        return Ranking(rank(scores), scores, flags)
+        fewest = min((known for known in settled if known is not None), default=None)
+        return Ranking(rank(scores), scores, flags, fewest)
 
 
-def shared_ranks(scores: Sequence[float]) -> list[int]:
-    """The rank of every score from 1 on, equal scores sharing the best of their ranks."""
+def shared_ranks(scores: Sequence[float], settled: int | None = None) -> list[int]:
+    """The rank of every score from 1 on, equal scores sharing the best of their ranks, and all that are not among
+    the `settled` best (None: all are) the rank after those."""
     falling = sorted(scores, reverse=True)
-    return [1 + falling.index(score) for score in scores]
+    last = len(scores) if settled is None else settled
+    return [1 + min(falling.index(score), last) for score in scores]

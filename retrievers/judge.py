@@ -29,7 +29,8 @@ class Reply(NamedTuple):
 
 
 class Judge:
-    """`labels` are the ids of both; `cue` those that begin a chat model's answer."""
+    """`labels` are the ids of both, `ends` what they begin with, their last ids left out; `cue` are the ids
+    that begin a chat model's answer."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -41,14 +42,19 @@ class Judge:
             raise ReaderError(
                 f"the tokenizer of {engine.spec.name} writes A and B alike: it cannot judge pairs"
             )
+        self.ends = list(dict.fromkeys(tuple(label[:-1]) for label in self.labels))
+
+    def rows(self, prompt: str) -> list[list[int]]:
+        """What is read for one prompt: a row for each of `ends`, of which there is one where every label is a
+        token."""
+        asked = [*self.engine.encode(prompt, chat=self.chat), *self.cue]
+        return [[*asked, *end] for end in self.ends]
 
     def replies(self, prompts: Sequence[str]) -> tuple[list[Reply], int]:
         """The replies to the prompts, read in pad-free batches, and the tokens that were read.
 
         A label of several tokens is scored by the sum over them, in a row of its own."""
-        ends = list(dict.fromkeys(tuple(label[:-1]) for label in self.labels))
-        asked = [[*self.engine.encode(prompt, chat=self.chat), *self.cue] for prompt in prompts]
-        rows = [[*ids, *end] for ids in asked for end in ends]
+        ends, rows = self.ends, [row for prompt in prompts for row in self.rows(prompt)]
         log_p: list[list[float]] = [[0.0, 0.0] for _ in prompts]
         valid = [False] * len(prompts)
         if rows:

@@ -13,36 +13,29 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from retrievers.base import Ranking, rank, tied
+from retrievers.base import RECORDED, Ranking, check_choice, rank, tied
 from retrievers.bm25 import BM25
-from retrievers.chunking import Chunk, windows
-from retrievers.judge import LABELS, Judge, Reply
+from retrievers.chunking import Chunk
+from retrievers.judge import Judge, Reply
+from retrievers.passages import best_windows, fit_passages
 from retrievers.sorting import all_pairs, heapsort, sliding
 
 if TYPE_CHECKING:
     from models.engine import Engine
 
-__all__ = ["LABELS", "PAIR_PROMPT", "PROMPT_ID", "PRP", "pair_prompt"]
-
-PROMPT_ID = "pair-1"
-PAIR_PROMPT = (
-    "Passage A: {a}\n\nPassage B: {b}\n\nWhich passage is more relevant to the question: {question} Answer:"
-)
-
 Rule = Literal["soft", "hard"]
 Algorithm = Literal["allpair", "heapsort", "sliding"]
 Pair = tuple[int, int]
-RECORDED = 64  # pairs whose numbers are kept in the record
 
 
 def pair_prompt(passage_a: str, passage_b: str, question: str) -> str:
-    """The prompt for one ordered pair; the reader's next token is compared over `LABELS`."""
-    head, rest = PAIR_PROMPT.split("{a}")
-    middle, rest = rest.split("{b}")
-    before, after = rest.split("{question}")
-    return head + passage_a + middle + passage_b + before + question + after
+    """The prompt for one ordered pair; the reader's next token is compared over `judge.LABELS`."""
+    return (
+        f"Passage A: {passage_a}\n\nPassage B: {passage_b}\n\n"
+        f"Which passage is more relevant to the question: {question} Answer:"
+    )
 
 
 class Verdict(NamedTuple):
@@ -80,7 +73,9 @@ class PRP:
     Flags: `comparisons` (asked for), `prompts` (read; a pair is read once, in both orders), `judge_tokens`,
     `consistency` (share of pairs on which both orders agree; below about 0.65 the judge is near guessing),
     `a_share` (of prompts answered A), `invalid` (of prompts whose likeliest token is no label), `pairs`
-    (i, j and the gaps of both orders, i and j being chunks), `fallback` (BM25 found nothing to go by), `tie`."""
+    (i, j and the gaps of both orders, i and j being chunks), `fallback` (BM25 found nothing to go by), `tie`
+    (under `allpair`, which counts points), `passage_cut` (the reader's window holds no two passages of
+    `passage_tokens`: all are shorter)."""
 
     engine: Engine
     _: KW_ONLY
@@ -91,11 +86,8 @@ class PRP:
     passage_tokens: int = 512
 
     def __post_init__(self) -> None:
-        for option, choices in (("rule", get_args(Rule)), ("algorithm", get_args(Algorithm))):
-            if getattr(self, option) not in choices:
-                raise ValueError(
-                    f"{option}={getattr(self, option)!r} is unknown: expected {' or '.join(choices)}"
-                )
+        check_choice("rule", self.rule, Rule)
+        check_choice("algorithm", self.algorithm, Algorithm)
         for option, least in (("m", 2), ("k", 1), ("passage_tokens", 2)):
             if getattr(self, option) < least:
                 raise ValueError(f"{option}={getattr(self, option)} is too small: expected at least {least}")
@@ -105,12 +97,14 @@ class PRP:
         """Judges one context's chunks. A single chunk is not judged."""
         first = BM25().rank(question, chunks)
         judged, others = first.order[: self.m], first.order[self.m :]
-        passages = best_windows(self.engine, question, [chunks[i] for i in judged], self.passage_tokens)
+        passages, cut = self._passages(question, [chunks[i] for i in judged])
         pairs = Pairs(self.judge, question, passages)
         settled = len(judged)
+        flags = {"fallback": first.flags["fallback"], "passage_cut": cut}
         if self.algorithm == "allpair":
             points = all_pair_points(pairs, self.rule)
             places = rank(points)
+            flags["tie"] = tied(points)
         else:
             settled = min(self.k, settled)
             sort = heapsort if self.algorithm == "heapsort" else sliding
@@ -119,8 +113,16 @@ class PRP:
         scores = dict(zip(judged, points, strict=True))
         scores |= {chunk: -1.0 - place for place, chunk in enumerate(others)}
         order = [*(judged[place] for place in places), *others]
-        flags = {"fallback": first.flags["fallback"], "tie": tied(points), **pairs.flags(judged)}
-        return Ranking(order, [scores[i] for i in range(len(chunks))], flags, settled)
+        return Ranking(order, [scores[i] for i in range(len(chunks))], flags | pairs.flags(judged), settled)
+
+    def _passages(self, question: str, chunks: Sequence[Chunk]) -> tuple[list[str], bool]:
+        """What the judge is shown of every chunk, and whether its window took a cut."""
+
+        def prompt_tokens(passage: str) -> int:
+            return max(map(len, self.judge.rows(pair_prompt(passage, passage, question))))
+
+        passages = best_windows(self.engine, question, chunks, self.passage_tokens)
+        return fit_passages(self.engine, question, chunks, passages, prompt_tokens)
 
 
 def all_pair_points(pairs: Pairs, rule: Rule) -> list[float]:
@@ -187,19 +189,6 @@ class Pairs:
             for (i, j), verdict in list(self.verdicts.items())[:RECORDED]
         ]
         return found
-
-
-def best_windows(engine: Engine, question: str, chunks: Sequence[Chunk], size: int) -> list[str]:
-    """Every chunk's window of `size` reader tokens with the highest BM25 score, the first on a tie; a shorter
-    chunk whole."""
-    cut = [windows(chunk.text, engine.offsets(chunk.text), size) or [chunk] for chunk in chunks]
-    ranking = BM25().rank(question, [window for found in cut for window in found])
-    texts, start = [], 0
-    for found in cut:
-        scores = ranking.scores[start : start + len(found)]
-        texts.append(found[scores.index(max(scores))].text.strip())
-        start += len(found)
-    return texts
 
 
 def share(truths: Iterable[bool]) -> float:

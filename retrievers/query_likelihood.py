@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from retrievers.base import Ranking, rank, tied
+from retrievers.base import Ranking, log_probabilities, rank, shared_prefix, tied
 from retrievers.chunking import Chunk
+from retrievers.passages import fit_passages
 
 if TYPE_CHECKING:
     from models.engine import Engine
@@ -20,17 +21,24 @@ PASSAGE = "Passage: {passage}\n\nQuestion:"
 
 
 class QueryLikelihood:
-    """Reads every chunk once, in pad-free batches. Flags: `tie`."""
+    """Reads every chunk once, in pad-free batches. Flags: `tie`, and `passage_cut` where the reader's window is too
+    short for a chunk: every chunk is then shown by its best window of one length."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def rank(self, question: str, chunks: Sequence[Chunk]) -> Ranking:
         """Scores one context's chunks."""
-        prompts = [PASSAGE.replace("{passage}", chunk.text) for chunk in chunks]
-        rows = [self.engine.encode(f"{prompt} {question}") for prompt in prompts]
+
+        def row_of(passage: str) -> list[int]:
+            return self.engine.encode(f"{PASSAGE.replace('{passage}', passage)} {question}")
+
+        texts = [chunk.text for chunk in chunks]
+        texts, cut = fit_passages(self.engine, question, chunks, texts, lambda text: len(row_of(text)))
+        prompts = [PASSAGE.replace("{passage}", text) for text in texts]
+        rows = [row_of(text) for text in texts]
         asked = [
-            len(row) - shared(row, self.engine.encode(prompt))
+            len(row) - shared_prefix(row, self.engine.encode(prompt))
             for row, prompt in zip(rows, prompts, strict=True)
         ]
         scores = [0.0] * len(chunks)
@@ -39,14 +47,7 @@ class QueryLikelihood:
             for positions, prefill in self.engine.prefill_batches(rows, last=max(asked) + 1):
                 for row, position in enumerate(positions):
                     ids = rows[position][-asked[position] :]
-                    logits = prefill.logits[row, -len(ids) - 1 : -1]
-                    log_p = logits.log_softmax(-1)[list(range(len(ids))), ids]
+                    log_p = log_probabilities(ids, prefill.logits[row, -len(ids) - 1 :])
                     scores[position] = float(log_p.mean())
                 del prefill  # or the batch's states would live on while the next one is read
-        return Ranking(rank(scores), scores, {"tie": tied(scores)})
-
-
-def shared(ids: Sequence[int], others: Sequence[int]) -> int:
-    """How many ids both begin with."""
-    pairs = zip(ids, others, strict=False)
-    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(others)))
+        return Ranking(rank(scores), scores, {"tie": tied(scores), "passage_cut": cut})

@@ -14,9 +14,6 @@ from typing import Any
 import pytest
 from refusals import refusal
 
-import benchmarks
-import methods
-import retrievers
 from benchmarks.base import stable_seed
 from comparison.imports import parse_import
 from comparison.plan import BENCHMARKS, DEFAULTS, METHODS, make_plan, read_config, resolve
@@ -116,8 +113,7 @@ def spoiled(rng: random.Random, text: str) -> str:
 def _steady(monkeypatch, tmp_path):
     """The installed plugins are looked up once, and nothing is written where the tests are run."""
     found = lru_cache(lambda group: tuple(entry_points(group=group)))
-    for registry in (methods, benchmarks, retrievers):
-        monkeypatch.setattr(registry, "entry_points", found)
+    monkeypatch.setattr("comparison.registry.entry_points", found)
     monkeypatch.chdir(tmp_path)
 
 

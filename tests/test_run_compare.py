@@ -114,6 +114,21 @@ def test_flags_win_over_the_config_file(cli, tmp_path):
     assert len(records_of("runs/flags")) == 3
 
 
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ('out = ""', "--out is empty, expected a folder"),
+        ('dtype = "int8"', "run.toml has dtype = 'int8', expected auto or float32 or float16 or bfloat16"),
+    ],
+)
+def test_a_wrong_value_in_the_config_file_is_refused_before_the_plan(cli, tmp_path, line, part):
+    (tmp_path / "run.toml").write_text(f"{line}\n")
+    result = cli(*READER, "--config", "run.toml")
+    assert refused(result, part)
+    assert result[1] == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
+
+
 def test_a_dry_run_prints_the_grid_and_writes_nothing(cli, tmp_path, monkeypatch):
     monkeypatch.delattr(sys.modules["models.engine"], "Engine")
     status, out, _ = cli(*READER, "--dry-run", "--limit", 4)
@@ -148,7 +163,7 @@ def test_the_shard_that_finds_the_grid_complete_makes_the_report(cli, tmp_path):
 
 
 def test_a_running_shard_refuses_a_serial_run_before_its_reader_is_loaded(cli, tmp_path, monkeypatch):
-    from comparison.records import writer_lock
+    from comparison.locks import writer_lock
 
     cli(*READER, "--out", "run", "--shard", "1/2")
     monkeypatch.delattr(sys.modules["models.engine"], "Engine")
@@ -176,7 +191,7 @@ def test_the_help_loads_nothing_heavy():
     code = (
         "import sys, run_compare\n"
         "try:\n    run_compare.main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "assert not {'torch', 'numpy', 'comparison', 'tqdm'} & set(sys.modules)\n"
+        "assert not {'torch', 'numpy', 'comparison.plan', 'tqdm'} & set(sys.modules)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
@@ -207,7 +222,13 @@ def test_the_help_loads_nothing_heavy():
         ),
         (["--benchmark", "comparison_fakes:words:bad=question,n=7"], "words-1 has no question"),
         (["--benchmark", "comparison_fakes:words:bad=empty"], "has no examples"),
-        (["--out", "file/run"], "cannot write file/run"),
+        (["--out", "file/run"], "file is a file, expected a folder"),
+        (["--out", "file"], "--out file: "),
+        (["--out", ""], "--out is empty, expected a folder"),
+        (["--out", "  "], "--out is empty, expected a folder"),
+        (["--data-dir", ""], "--data-dir is empty, expected a folder"),
+        (["--config", ""], "argument --config: it is empty, expected a path"),
+        (["--method", "x=comparison_fakes:Shy"], "method x: a reader with a window is needed"),
     ],
 )
 def test_a_users_error_is_one_line_and_status_2(cli, tmp_path, arguments, part):

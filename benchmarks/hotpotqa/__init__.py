@@ -13,12 +13,12 @@ from typing import Any
 
 from benchmarks.base import CountTokens, TaskSet
 from benchmarks.paragraphs import (
+    AnswerMetric,
     Evidence,
     Question,
     local_source,
     need_text,
     paragraph_sets,
-    paragraph_task,
     read_questions,
     source_rows,
     supported,
@@ -36,16 +36,26 @@ def hotpotqa(
     lengths: tuple[int, ...] = (),
     samples: int | None = None,
     evidence: Evidence = "paragraphs",
+    metric: AnswerMetric = "f1",
 ) -> list[TaskSet]:
     """Every question of the file, or `samples` of them evenly over the types; with `lengths` (tokens of the
-    whole prompt) their long versions. `evidence` is the supporting paragraphs, or the supporting sentences.
+    whole prompt) their long versions. `evidence` is the supporting paragraphs, or the supporting sentences;
+    exact match (``metric=em``) is a task of its own.
     """
     bad: list[str] = []
     source = local_source(data_dir, "hotpotqa") or hub_rows(HUB, "distractor", "validation")
     questions = read_questions(source_rows(source, bad), parse, bad)
-    task = paragraph_task("hotpotqa", "hotpotqa_f1", source.revision)
     return paragraph_sets(
-        count_tokens, task, questions, bad, seed=seed, lengths=lengths, samples=samples, evidence=evidence
+        count_tokens,
+        "hotpotqa",
+        questions,
+        bad,
+        revision=source.revision,
+        metric=metric,
+        seed=seed,
+        lengths=lengths,
+        samples=samples,
+        evidence=evidence,
     )
 
 

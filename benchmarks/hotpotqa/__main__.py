@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks.hotpotqa.score import score_files
 from benchmarks.scoring import print_scores, score_command
+from comparison.command_line import path_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,13 +19,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "a file",
     )
     command.add_argument(
-        "--gold", type=Path, required=True, metavar="FILE", help="questions, JSON or JSON lines"
+        "--gold", type=path_of, required=True, metavar="FILE", help="questions, JSON or JSON lines"
     )
     command.add_argument(
-        "--predictions", type=Path, required=True, metavar="FILE", help="answer (and sp) by the question's id"
+        "--predictions",
+        type=path_of,
+        required=True,
+        metavar="FILE",
+        help="answer (and sp) by the question's id",
     )
     options = parser.parse_args(arguments)
-    return print_scores(lambda: score_files(options.gold, options.predictions))
+    return print_scores(parser.prog, lambda: score_files(options.gold, options.predictions))
 
 
 if __name__ == "__main__":

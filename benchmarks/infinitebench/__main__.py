@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks.infinitebench.score import score_file
 from benchmarks.scoring import print_scores, score_command
+from comparison.command_line import path_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,10 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     command.add_argument("--task", required=True, metavar="NAME", help="such as longbook_qa_eng")
     command.add_argument(
-        "file", type=Path, metavar="FILE", help="JSON lines with prediction and ground_truth"
+        "file", type=path_of, metavar="FILE", help="JSON lines with prediction and ground_truth"
     )
     options = parser.parse_args(arguments)
-    return print_scores(lambda: score_file(options.task, options.file))
+    return print_scores(parser.prog, lambda: score_file(options.task, options.file))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ A file holds one task, a row a line: prediction (or pred) and ground_truth (or l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from benchmarks.infinitebench.templates import TASKS, as_answers
+from benchmarks.infinitebench import templates
 from benchmarks.metrics import score
 from benchmarks.qa_metrics import MissingPackage
 from benchmarks.sources import Source, read_rows
@@ -24,10 +23,7 @@ GPT4 = "gpt4"
 def score_file(task: str, path: Path) -> tuple[dict[str, Any], list[str]]:
     """What the program prints (the score is 100 times the mean, two decimals), and a line for every row that
     was left out or is empty. ValueError for an unknown task or a file without a row that can be scored."""
-    if task not in TASKS:
-        near = get_close_matches(task, TASKS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(TASKS)}"
-        raise ValueError(f"unknown InfiniteBench task {task!r}: {hint}")
+    templates.row(task)
     gpt4 = task == "math_calc" and path.resolve().parent.name == GPT4
     metric = f"infinitebench_{task}" + f"_{GPT4}" * gpt4
     bad: list[str] = []
@@ -36,7 +32,7 @@ def score_file(task: str, path: Path) -> tuple[dict[str, Any], list[str]]:
     for place, row in read_rows(Source(path, ""), bad):
         try:
             prediction = _prediction(row)
-            answers = as_answers(task, _field(row, LABEL), row.get("options"))
+            answers = templates.as_answers(task, _field(row, LABEL), row.get("options"))
             scores.append(score(metric, prediction, answers))
         except MissingPackage:
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,21 +50,29 @@ TASKS: Mapping[str, TaskRow] = {
 }
 
 
-def task(name: str) -> Task:
-    """The task in YaRN-Mistral's wording; its examples need the slots of `slots`. KeyError: an unknown name.
+def row(name: str) -> TaskRow:
+    """A task's rules. An unknown name is a ValueError with the nearest match."""
+    if name not in TASKS:
+        near = get_close_matches(name, TASKS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(TASKS)}"
+        raise ValueError(f"unknown InfiniteBench task {name!r}: {hint}")
+    return TASKS[name]
 
-    The prompts end in a cue, so they are not wrapped in a chat turn."""
-    row = TASKS[name]
+
+def task(name: str) -> Task:
+    """The task in YaRN-Mistral's wording; its examples need the slots of `slots`. An unknown name is a
+    ValueError. The prompts end in a cue, so they are not wrapped in a chat turn."""
+    there = row(name)
     before, _, after = TEMPLATES[name].partition("{context}")
     return Task(
         name=name,
         before=before,
         after=after.replace("{input}", "{question}"),
         metric=f"infinitebench_{name}",
-        max_new_tokens=row.max_new_tokens,
+        max_new_tokens=there.max_new_tokens,
         stop=(),
         chat=False,
-        retrievable=row.retrievable,
+        retrievable=there.retrievable,
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks.longbench.score import score_folder
 from benchmarks.matching import CODE_SIMILARITIES
 from benchmarks.scoring import print_scores, score_command
+from comparison.command_line import path_of
 
 EXAMPLES = """examples:
   python -m benchmarks.longbench score pred/llama2-7b-chat-4k
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "a folder",
     )
     command.add_argument(
-        "dir", type=Path, metavar="DIR", help="a folder of <task>.jsonl with pred and answers"
+        "dir", type=path_of, metavar="DIR", help="a folder of <task>.jsonl with pred and answers"
     )
     command.add_argument("--e", action="store_true", help="LongBench_e: by bucket of the stored length")
     command.add_argument(
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     return print_scores(
-        lambda: score_folder(options.dir, e=options.e, code_similarity=options.code_similarity)
+        parser.prog, lambda: score_folder(options.dir, e=options.e, code_similarity=options.code_similarity)
     )
 
 

@@ -3,8 +3,9 @@
 At a few layers the prompt is cut to those with the largest steps (`models/decimation.py`), and one prefill and one
 decoding go on from there. `variant=maxp` is the released code while it generates: only the last token is safe, and
 the question competes like any other text. `variant=tail` protects whatever follows the context, question and answer
-cue. Below `base` tokens nothing changes, to the bit. Layers and base come from the reader's row in
-`models/specs.py`; for a reader without them a sweep on a dev split proposes some.
+cue. Nothing changes, to the bit, where the unprotected tokens are no more than the last decimating layer keeps, which
+is `base` unless `beta` is below 1. Layers and base come from the reader's row in `models/specs.py`; for a reader
+without them a sweep on a dev split proposes some.
 
     python run_compare.py --method decimamba:variant=tail --benchmark "needle:lengths=8k"
     python -m methods.decimamba sweep --model tiny --benchmark "needle:lengths=8k"
@@ -17,7 +18,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.base import PLAIN_QA, Task
-from methods.base import Answer, Clause, check_choice, fit, tail_tokens
+from methods.base import Answer, Clause, fit, tail_tokens
+from retrievers.base import check_choice
 
 if TYPE_CHECKING:
     from models.decimation import Decimation, Survivors

@@ -12,15 +12,16 @@ first answer, whose cost then has it as the phase "calibrate".
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.base import PLAIN_QA, Task, digest
-from methods.base import Answer, Clause, check_choice, fit
-from methods.calibration import check_source, even_windows, folder, key_part, stored, text_key_part
+from methods.base import Answer, Clause, fit, require_reach
+from methods.calibration import cached, check_source, details_of, even_windows, read, read_text, weights_of
+from retrievers.base import check_choice
 
 if TYPE_CHECKING:
     from models.channel_filter import Calibration
@@ -57,13 +58,15 @@ class LongMamba:
             )
         check_source(self.calibration, self.text)
         kind(self.engine)  # a reader without a delta is refused before it reads
+        if self.engine.spec.trained_length is not None:
+            window_length(self.engine)  # and one that would be calibrated for nothing
         if self.text is None:
             _ = self._calibrated  # and so is one without a calibration
 
     @property
     def weights(self) -> dict[str, str]:
         """The calibration, by the digests of its model and text, or the text that it will be made from."""
-        return key_part(self._calibrated) if self.text is None else text_key_part(self.text)
+        return weights_of(self.text or self._calibrated)
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """One filtered prefill, one greedy decoding."""
@@ -77,8 +80,7 @@ class LongMamba:
         text = self.engine.decode(prefill, task.max_new_tokens, stop=task.stop)
         details: dict[str, Any] = {"tokens": len(ids), **kept.shares()}
         details["global_channels"] = round(kept.channels / calibration.decay.numel(), 4)
-        details["calibration"] = f"{calibration.model}-{calibration.text}"
-        details["calibration_seconds"] = round(calibration.seconds, 3)
+        details |= details_of(calibration)
         details["flags"] = ["triggered"] if kept.entries < kept.of else []
         return Answer(text, details=details, truncated=cut)
 
@@ -88,15 +90,11 @@ class LongMamba:
 
     @cached_property
     def _calibrated(self) -> Calibration:
-        from models.calibration import check, load
         from models.channel_filter import Calibration
 
         if self.text is not None:
-            return calibrate(self.engine, self.text.read_text(encoding="utf-8"), clip=self.clip)
-        path = self.calibration or stored("longmamba", self.engine)
-        calibration = load(Calibration, path)
-        check(self.engine.model, calibration)
-        return calibration
+            return calibrate(self.engine, read_text(self.text), clip=self.clip)
+        return read(Calibration, self.engine, self.calibration)
 
 
 def kind(engine: Engine) -> str:
@@ -107,36 +105,37 @@ def kind(engine: Engine) -> str:
 
 
 def window_length(engine: Engine) -> int:
-    """The length that the reader was trained on, in whole thousands as in the paper (2,000 of 2,048)."""
+    """The length that the reader was trained on, in whole thousands as in the paper (2,000 of 2,048).
+
+    ValueError where it is not known, or where the reader's window ends before any prompt is filtered."""
+    from models.channel_filter import filtered_from
+
     trained = engine.spec.trained_length
     if trained is None:
         raise ValueError(
             f"the length that {engine.spec.name} was trained on is not known: expected a reader of models/specs.py"
         )
-    return trained // 1000 * 1000 or trained
+    length = trained // 1000 * 1000 or trained
+    remedy = "expected a reader with a longer window, or without one"
+    require_reach(engine, "longmamba", filtered_from(length), remedy)
+    return length
 
 
 def calibrate(engine: Engine, text: str, *, clip: float | None = None, windows: int = WINDOWS) -> Calibration:
     """The reader's calibration on windows at even spacing through `text`: from the cache, or made and kept there.
 
     ValueError for a text that is shorter than a window, or settings that cannot be."""
-    from models.calibration import fingerprint, load, save
     from models.channel_filter import Calibration, table_lengths
     from models.channel_filter import calibrate as measure
 
     clip = CLIP[kind(engine)] if clip is None else clip
     if not 0 < clip <= 100 or windows < 1:
         raise ValueError(f"clip={clip:g} percent over {windows} windows: expected 0 to 100 and at least 1")
-    model, source = fingerprint(engine.model), digest(text, f"{clip:g}", str(windows))
-    path = folder("longmamba") / f"{model}-{source}.safetensors"
-    if path.is_file():
-        return load(Calibration, path)
-    started, length = time.perf_counter(), window_length(engine)
-    rows = even_windows(engine, text, length, windows)
-    decay, total, thresholds = measure(engine.model, lambda row: engine.prefill([row]), rows, clip)
-    made = Calibration(
-        decay, total, thresholds, table_lengths(length), length, clip, windows, model, source,
-        seconds=time.perf_counter() - started,
-    )  # fmt: skip
-    save(made, path)
-    return made
+
+    def measured() -> Callable[..., Calibration]:
+        length = window_length(engine)
+        rows = even_windows(engine, text, length, windows)
+        sums = measure(engine.model, lambda row: engine.prefill([row]), rows, clip)
+        return partial(Calibration, *sums, table_lengths(length), length, clip, windows)
+
+    return cached(Calibration, engine, digest(text, f"{clip:g}", str(windows)), measured)

@@ -12,15 +12,17 @@ untouched, and so is, to the bit, a prompt of up to L0 tokens. A reader's distan
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Task, digest
-from methods.base import Answer, Clause, check_choice, fit
-from methods.calibration import check_source, even_windows, folder, key_part, stored, text_key_part
+from methods.base import Answer, Clause, fit, require_reach
+from methods.calibration import cached, check_source, details_of, even_windows, read, read_text, weights_of
+from retrievers.base import check_choice
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,19 +56,21 @@ class UPI:
             raise ValueError(f"share={self.share:g} slows nothing down: expected above 0, up to 1")
         if self.base is not None and self.base < 1:
             raise ValueError(f"base={self.base} is too small: expected at least 1 token")
-        if self.base is None and self.engine.spec.trained_length is None:
+        base = self.base or self.engine.spec.trained_length
+        if base is None:
             raise ValueError(
                 f"the length that {self.engine.spec.name} was trained on is not known: give base=..., in tokens"
             )
         check_source(self.calibration, self.text)
         mixers(self.engine.model)  # a reader without a delta is refused before it reads
+        require_reach(self.engine, "upi", base + 1, "give a smaller base=...")
         if self.text is None:
             _ = self._profile  # and so is one without a calibration
 
     @property
     def weights(self) -> dict[str, str]:
         """The calibration, by the digests of its model and text, or the text that it will be made from."""
-        return key_part(self._profile) if self.text is None else text_key_part(self.text)
+        return weights_of(self.text or self._profile)
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """One prefill, scaled where the prompt is longer than the base, and one greedy decoding."""
@@ -77,18 +81,14 @@ class UPI:
         ids, cut = fit(self.engine, task, task.prompt(context, question, clause=self.clause == "all"))
         base = self.base or self.engine.spec.trained_length or len(ids)
         scale = max(1.0, len(ids) / base)
-        if scale == 1:
+        with scaling(self.engine.model, 1 / scale, chosen) if scale > 1 else nullcontext():
             _, prefill = next(self.engine.prefill_batches([ids]))
-        else:
-            with scaling(self.engine.model, 1 / scale, chosen):
-                _, prefill = next(self.engine.prefill_batches([ids]))
         text = self.engine.decode(prefill, task.max_new_tokens, stop=task.stop)
         details = {
             "tokens": len(ids),
             "scale": round(scale, 6),
             "scaled_channels": int(chosen.sum()) if scale > 1 else 0,
-            "calibration": f"{self._profile.model}-{self._profile.text}",
-            "calibration_seconds": round(self._profile.seconds, 3),
+            **details_of(self._profile),
             "flags": ["triggered"] if scale > 1 else [],
         }
         return Answer(text, details=details, truncated=cut)
@@ -99,42 +99,34 @@ class UPI:
 
     @cached_property
     def _profile(self) -> Profile:
-        from models.calibration import check, load
         from models.receptive_field import Profile
 
         if self.text is not None:
-            return calibrate(self.engine, self.text.read_text(encoding="utf-8"))
-        profile = load(Profile, self.calibration or stored("upi", self.engine))
-        check(self.engine.model, profile)
-        return profile
+            return calibrate(self.engine, read_text(self.text))
+        return read(Profile, self.engine, self.calibration)
 
 
 def window_length(engine: Engine) -> int:
     """The paper's 16,000 tokens, eight trained lengths where those are fewer, and the trained length where that is
-    more."""
-    trained = engine.spec.trained_length
-    if trained is None:
-        return PAPER_LENGTH
-    return max(trained, min(8 * trained, PAPER_LENGTH))
+    more; never more than the reader's window."""
+    trained = engine.spec.trained_length or PAPER_LENGTH
+    length = max(trained, min(8 * trained, PAPER_LENGTH))
+    return min(length, engine.window or length)
 
 
 def calibrate(engine: Engine, text: str, *, windows: int = WINDOWS) -> Profile:
     """The reader's distances on windows at even spacing through `text`: from the cache, or measured and kept there.
 
     ValueError for a text that is shorter than a window, or no window at all."""
-    from models.calibration import fingerprint, load, save
     from models.receptive_field import Profile, profile
 
     if windows < 1:
         raise ValueError(f"windows={windows}: expected at least 1")
     length = window_length(engine)
-    model, source = fingerprint(engine.model), digest(text, str(windows), str(length))
-    path = folder("upi") / f"{model}-{source}.safetensors"
-    if path.is_file():
-        return load(Profile, path)
-    started = time.perf_counter()
-    rows = even_windows(engine, text, length, windows)
-    distance = profile(engine.model, lambda row: engine.prefill([row]), rows)
-    made = Profile(distance, length, windows, model, source, seconds=time.perf_counter() - started)
-    save(made, path)
-    return made
+
+    def measured() -> Callable[..., Profile]:
+        rows = even_windows(engine, text, length, windows)
+        distance = profile(engine.model, lambda row: engine.prefill([row]), rows)
+        return partial(Profile, distance, length, windows)
+
+    return cached(Profile, engine, digest(text, str(windows), str(length)), measured)

@@ -1,61 +1,36 @@
-"""Measure how far a reader's channels look back, for UPI: ``python -m methods.upi calibrate --model NAME --text FILE``.
-
-The text should be like what the reader was trained on, some windows long. For the embedded model, which reads the
-suite's own English only, it is made by the benchmarks on a seed of its own, and --text is not needed.
-"""
+"""Measure how far a reader looks back, for UPI: ``python -m methods.upi calibrate --model NAME --text FILE``."""
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
-from benchmarks.calibration_text import calibration_text
-from methods.calibration import folder
+from comparison.command_line import run_program
+from methods.calibrate_command import calibrate_command, load
+from methods.calibration import file_of
 from methods.upi import WINDOWS, calibrate, window_length
-from models.engine import Engine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 2 after a message of one line on stderr."""
-    asked = parse(arguments)
-    try:
-        engine = Engine.load(asked.model, device=asked.device, dtype=asked.dtype)
-        text = own_english(engine) if asked.text is None else asked.text.read_text(encoding="utf-8")
-        made = calibrate(engine, text, windows=asked.windows)
-    except (OSError, ValueError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    print(f"{folder('upi') / f'{made.model}-{made.text}.safetensors'}")
+    line = "measure how far a reader's channels look back, for UPI, and keep it"
+    parser, _ = calibrate_command("upi", line, WINDOWS)
+    return run_program(parser.prog, partial(_calibrate, parser.parse_args(arguments)))
+
+
+def _calibrate(asked: Namespace) -> int:
+    engine, text = load(asked, window_length)
+    made = calibrate(engine, text, windows=asked.windows)
+    print(file_of(type(made), made.model, made.text))
     print(f"{made.windows} windows of {made.length:,} tokens, {made.seconds:.1f} s; mean distances in tokens")
-    chosen = made.widest(0.2)
-    for layer, (distance, wide) in enumerate(zip(made.distance, chosen, strict=True)):
+    for layer, (distance, wide) in enumerate(zip(made.distance, made.widest(0.2), strict=True)):
         print(
             f"layer {layer}: median {distance.median():.1f}, longest {distance.max():.1f}; {int(wide.sum())} of "
             f"{len(wide)} among the widest fifth"
         )
     return 0
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    flags = argparse.ArgumentParser(prog="python -m methods.upi", description=(__doc__ or "").split("\n")[0])
-    command = flags.add_subparsers(required=True, metavar="COMMAND").add_parser(
-        "calibrate", help="measure how far a reader's channels look back, and keep it"
-    )
-    command.add_argument("--model", required=True, help="a reader's name, hub id or folder")
-    command.add_argument("--text", type=Path, metavar="FILE", help="what to read (UTF-8)")
-    command.add_argument("--windows", type=int, default=WINDOWS, help=f"how many, default {WINDOWS}")
-    command.add_argument("--device", default="auto")
-    command.add_argument("--dtype", default="auto")
-    return flags.parse_args(arguments)
-
-
-def own_english(engine: Engine) -> str:
-    """Two windows of every kind of prompt. ValueError for a reader of real text."""
-    if not engine.spec.suite_english_only:
-        raise ValueError(f"{engine.spec.name} needs --text FILE, a text like what it was trained on")
-    return calibration_text(engine.count_tokens, 2 * window_length(engine))
 
 
 if __name__ == "__main__":

@@ -11,31 +11,32 @@ lessons. Two sizes are trained side by side, a core each.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import torch
+from transformers.utils import logging
 
 from benchmarks import english
 from benchmarks.base import TaskSet, stable_seed
 from benchmarks.curriculum import POLISH_FACTS, Ladder, facts_alone, write_batch
 from benchmarks.lessons import Lesson, Teacher
 from benchmarks.recall import recall
+from comparison.command_line import Parser, path_of, run_program
 from methods.base import Answer, Method
 from methods.full import Full
 from methods.oprm import OPRM
 from models.engine import Engine
+from models.processes import spawned
 from models.tiny.learning import Run
 from models.tiny.model import new_model
 from models.tiny.tokenizer import END, build_tokenizer
@@ -204,14 +205,16 @@ def measure_all(study: Study, states: Sequence[int]) -> list[Size]:
     found = {state: measured(study, state) for state in states}
     for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[variable] = "1"  # read by the processes
-    pool = ProcessPoolExecutor(
-        AT_ONCE, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    )
-    try:
-        work = {state: pool.submit(measure, study, state) for state in states if found[state] is None}
+    with spawned(AT_ONCE, prepare) as submit:
+        work = {state: submit(measure, study, state) for state in states if found[state] is None}
         return [found[state] or work[state].result() for state in states]
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+
+def prepare() -> None:
+    """One thread, and SIGTERM ends the training as Ctrl-C would: its checkpoint is saved."""
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()  # it draws one for every checkpoint
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
 
 def claim(study: Study) -> None:
@@ -307,18 +310,10 @@ def states_of(text: str) -> list[int]:
     return sorted(sizes)
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, but an error is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (--help shows all flags)\n")
-
-
 def parse(arguments: Sequence[str] | None) -> tuple[Study, list[int]]:
-    parser = _Parser(
-        prog="python -m models.tiny.capacity", epilog=EXAMPLES, allow_abbrev=False,
+    parser = Parser(
+        prog="python -m models.tiny.capacity", epilog=EXAMPLES,
         description="Accuracy against the number of facts for small readers that differ in their state alone.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--state", default="4,8,16,32", help="numbers a channel (default: %(default)s)")
     parser.add_argument(
@@ -328,7 +323,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Study, list[int]]:
     parser.add_argument(
         "--samples", type=int, default=300, help="a cell, 7 in 10 with an answer (default: %(default)s)"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/capacity"), help="default: %(default)s")
+    parser.add_argument("--out", type=path_of, default=Path("runs/capacity"), help="default: %(default)s")
     given = parser.parse_args(arguments)
     if min(given.steps, given.samples) < 1:
         raise ValueError(f"--steps {given.steps} --samples {given.samples}: expected at least 1 of each")
@@ -337,16 +332,14 @@ def parse(arguments: Sequence[str] | None) -> tuple[Study, list[int]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study; 2 on a user's error, 130 when interrupted."""
+    kept = "the same command goes on from the last checkpoints"
+    return run_program("python -m models.tiny.capacity", partial(_run, arguments), kept)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     began = time.perf_counter()
-    try:
-        study, states = parse(arguments)
-        sizes = measure_all(study, states)
-    except ValueError as error:
-        say(f"models.tiny.capacity: {error}")
-        return 2
-    except KeyboardInterrupt:
-        say("interrupted: the same command goes on from the last checkpoints")
-        return 130
+    study, states = parse(arguments)
+    sizes = measure_all(study, states)
     spent = sum(size.training + size.measuring for size in sizes) / 60
     took = f"trained and evaluated in {spent:.1f} CPU-minutes; wall {(time.perf_counter() - began) / 60:.1f} minutes"
     page = f"{markdown(sizes)}\n{took}\n"

@@ -14,8 +14,10 @@ import argparse
 import json
 import math
 import random
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,12 +26,15 @@ from benchmarks.base import Example, Task, TaskSet, stable_seed
 from benchmarks.multihop import multihop
 from benchmarks.needle import needle
 from benchmarks.recall import recall
+from comparison.command_line import Parser, path_of, run_program
 from methods.base import Answer, Method
 from methods.full import Full
 from methods.oprm import OPRM
 from models.engine import Engine
+from models.specs import reader_spec
 from reports.statistics import wilson
-from retrievers.pairwise import LABELS, pair_prompt
+from retrievers.judge import LABELS
+from retrievers.pairwise import pair_prompt
 
 SEEDS = {"dev": 500, "test": 1000}
 ONE_CHUNK = 276  # a 250-token chunk and the 26 tokens of the wording around it
@@ -131,13 +136,12 @@ DIFFERENCES = (
 
 def measure(engine: Engine, seed: int, samples: int) -> list[Cell]:
     """Every cell of the table for one model."""
-    made: dict[tuple[int, int], list[TaskSet]] = {}
+    made: dict[Sets, list[TaskSet]] = {}
     cells = []
     for plan in tqdm(plans(), desc=str(engine.spec.path), unit="cell"):
-        key = (id(plan.sets), samples)
-        if key not in made:
-            made[key] = plan.sets(engine, seed, samples)
-        task_set = next(one for one in made[key] if one.task.name == plan.task)
+        if plan.sets not in made:
+            made[plan.sets] = plan.sets(engine, seed, samples)
+        task_set = next(one for one in made[plan.sets] if one.task.name == plan.task)
         chosen = [one for one in task_set.examples if plan.bucket in (None, one.bucket)]
         method = OPRM(engine, chunk_size=CHUNK_SIZE, overlap=OVERLAP) if plan.oprm else Full(engine)
         scores = answer_all(method, task_set.task, chosen)
@@ -225,12 +229,17 @@ def _gain(cells: Sequence[Cell], name: str) -> float:
 
 def write(path: Path, text: str) -> None:
     """Put the table between the two marks of the model card."""
-    page = path.read_text(encoding="utf-8")
-    head, _, rest = page.partition(MARKS[0])
+    head, tail = around_table(path)
+    path.write_text(f"{head}{MARKS[0]}\n{text}{MARKS[1]}{tail}", encoding="utf-8")
+
+
+def around_table(path: Path) -> tuple[str, str]:
+    """What a model card says before and behind its table; ValueError where it lacks the marks."""
+    head, _, rest = path.read_text(encoding="utf-8").partition(MARKS[0])
     _, found, tail = rest.partition(MARKS[1])
     if not found:
-        raise SystemExit(f"{path} lacks the lines {MARKS[0]} and {MARKS[1]}, between which the table goes")
-    path.write_text(f"{head}{MARKS[0]}\n{text}{MARKS[1]}{tail}", encoding="utf-8")
+        raise ValueError(f"{path} lacks the lines {MARKS[0]} and {MARKS[1]}, between which the table goes")
+    return head, tail
 
 
 def measured(model: str, split: str, samples: int, cache: Path | None) -> list[Cell]:
@@ -245,11 +254,8 @@ def measured(model: str, split: str, samples: int, cache: Path | None) -> list[C
     return cells
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m models.tiny.evaluate", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(prog="python -m models.tiny.evaluate", description=__doc__)
     parser.add_argument(
         "models", nargs="*", default=["tiny"], help="the first is shipped, the others give the spread"
     )
@@ -257,15 +263,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--samples", type=int, default=720, help="per cell; 70 %% are answerable (default 720: 504)"
     )
-    parser.add_argument("--cache", type=Path, help="folder to keep each model's counts in")
-    parser.add_argument("--write", type=Path, metavar="CARD", help="also put the table into this model card")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--cache", type=path_of, help="folder to keep each model's counts in")
+    parser.add_argument(
+        "--write", type=path_of, metavar="CARD", help="also put the table into this model card"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table and put it where it was asked for."""
+    options = parse(arguments)
+    return run_program("python -m models.tiny.evaluate", partial(_run, options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    # What is wrong is said before the minutes of measuring.
+    if options.samples < 10:
+        raise ValueError(f"--samples {options.samples}: expected at least 10, of which 7 have an answer")
+    for model in options.models:
+        reader_spec(model)
+    if options.write:
+        around_table(options.write)
     results = [measured(model, options.split, options.samples, options.cache) for model in options.models]
     text = table(results[0], results[1:])
     print(text)
     if options.write:
         write(options.write, text)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

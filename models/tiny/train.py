@@ -11,6 +11,7 @@ import argparse
 import random
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,21 +22,22 @@ from benchmarks import english
 from benchmarks.base import stable_seed
 from benchmarks.curriculum import Ladder, choose_ladder, choose_polish, ladders, write_batch
 from benchmarks.lessons import Lesson, Teacher
-from models.tiny.learning import CheckpointError, Run
+from comparison.command_line import Parser, path_of, run_program
+from models.tiny.learning import Run
 from models.tiny.model import new_model
 from models.tiny.tokenizer import END, build_tokenizer
-from retrievers.pairwise import PAIR_PROMPT
+from retrievers.pairwise import pair_prompt
 
 TOKENS_PER_STEP = 6144
 
 
 def make_teacher() -> tuple[PreTrainedTokenizerFast, Teacher]:
-    pair_words = PAIR_PROMPT.replace("{a}", " ").replace("{b}", " ").replace("{question}", " ")
+    pair_words = pair_prompt(" ", " ", " ")
     for mark in ":?":
         pair_words = pair_words.replace(mark, f" {mark} ")
     tokenizer = build_tokenizer([*english.vocabulary(), *pair_words.lower().split()])
     word_ids = tokenizer.get_vocab()
-    return tokenizer, Teacher(word_ids, PAIR_PROMPT, word_ids[END])
+    return tokenizer, Teacher(word_ids, pair_prompt("{a}", "{b}", "{question}"), word_ids[END])
 
 
 def start(out: Path, *, seed: int, steps: int, hidden: int, layers: int, state: int) -> Run:
@@ -87,11 +89,7 @@ def _summary(run: Run, means: dict[str, list[float]]) -> str:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m models.tiny.train",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="python -m models.tiny.train", description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=9600, help="of about 6,144 tokens (default 9600)")
     parser.add_argument("--hidden", type=int, default=128)
@@ -99,23 +97,25 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--state", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/tiny"), help="checkpoints and the model (resumes)"
+        "--out", type=path_of, default=Path("runs/tiny"), help="checkpoints and the model (resumes)"
     )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Train; 2 on a user's error, 130 when interrupted."""
+    kept = "the same command goes on from the last step"
+    return run_program("python -m models.tiny.train", partial(_run, arguments), kept)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     run = start(
         options.out, seed=options.seed, steps=options.steps,
         hidden=options.hidden, layers=options.layers, state=options.state,
     )  # fmt: skip
-    try:
-        run.resume()
-    except CheckpointError as error:
-        print(f"models.tiny.train: {error}", file=sys.stderr)
-        return 2
+    run.resume()
     train(run)
     return 0
 

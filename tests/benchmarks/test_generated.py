@@ -26,11 +26,11 @@ OPTIONS = {
 DIGESTS = {
     "recall": "d06142f2e4d7b1c6",
     "needle": "79e0d12a1586eb88",
-    "multihop": "c0e8a13ddacaf14d",
-    "kamradt": "a6cbff16067af048",
+    "multihop": "e777d59b46329bd9",
+    "kamradt": "f696c3235f20bc4e",
     "passkey": "111f31563f557d74",
     "ruler": "07ca273d56d88dde",
-    "hotpotqa": "8fdc43a54d3503cb",
+    "hotpotqa": "233c797502f3bdfb",
 }
 EACH = pytest.mark.parametrize("name", OPTIONS)
 

@@ -43,6 +43,15 @@ def test_what_is_missing_counts_zero_and_the_divisor_stays(tmp_path):
     assert "row 2: no answer to b" in notes[1]
 
 
+@pytest.mark.parametrize(("facts", "exact"), [([], 1.0), ([["T", 0]], 0.0)])
+def test_a_question_without_gold_facts_has_no_recall_and_is_matched_by_none(tmp_path, facts, exact):
+    gold = [{"_id": "a", "answer": "yes", "supporting_facts": []}]
+    result, notes = score_files(*files(tmp_path, gold, {"answer": {"a": "yes"}, "sp": {"a": facts}}))
+    assert (result["sp_em"], result["joint_em"]) == (exact, exact)
+    assert [result[f"sp_{name}"] for name in ("f1", "prec", "recall")] == [0.0, 0.0, 0.0]
+    assert notes == []
+
+
 def test_without_support_there_are_the_answers_scores_alone(tmp_path, capsys):
     gold, said = files(
         tmp_path, "\n".join(map(json.dumps, GOLD)) + '\n{"_id"', {"answer": {"a": "no", "b": "cat"}}

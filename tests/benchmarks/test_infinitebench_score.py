@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.infinitebench import infinitebench
 from benchmarks.infinitebench.__main__ import main
 from benchmarks.infinitebench.score import score_file
 from benchmarks.infinitebench.templates import TASKS, TEMPLATES, answers, slots, task
@@ -86,6 +87,10 @@ def test_an_unknown_task_and_an_empty_file_are_one_line(tmp_path, capsys):
     path = write(tmp_path / "p.jsonl", [])
     assert main(["score", "--task", "pass_key", str(path)]) == 2
     assert "unknown InfiniteBench task 'pass_key': did you mean passkey?" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="unknown InfiniteBench task 'pass_key': did you mean passkey"):
+        list(infinitebench(len, data_dir=tmp_path, tasks=("pass_key",)))
+    with pytest.raises(ValueError, match="unknown InfiniteBench task 'x': use one of passkey, number_string"):
+        task("x")
     assert main(["score", "--task", "passkey", str(path)]) == 2
     assert "holds no row of passkey" in capsys.readouterr().err
 

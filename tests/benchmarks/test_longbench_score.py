@@ -142,12 +142,12 @@ def test_a_folder_that_is_not_there_and_a_file_without_rows_are_said(tmp_path, c
     assert main(["score", str(tmp_path / "none")]) == 2
     assert (
         capsys.readouterr().err
-        == f"error: {tmp_path / 'none'} is no folder: name one of <task>.jsonl files\n"
+        == f"python -m benchmarks.longbench: error: {tmp_path / 'none'} is no folder: name one of <task>.jsonl files\n"
     )
     (tmp_path / "samsum.jsonl").write_text("")
     assert main(["score", str(tmp_path)]) == 2
     assert re.match(
-        r"error: .* holds no row that can be scored; .*samsum.jsonl: the file holds no rows\n$",
+        r".*: error: .* holds no row that can be scored; .*samsum.jsonl: the file holds no rows\n$",
         capsys.readouterr().err,
     )
     write(tmp_path, "qasper", [row()])

@@ -162,6 +162,19 @@ def test_ids_are_unique_and_no_two_contexts_are_alike(words, examples):
     assert len(set(ids)) == 10
 
 
+def test_a_question_is_one_cluster_wherever_its_facts_lie(words, examples):
+    layouts = [{"distance": 0}, {"distance": 300}, {"same_chunk": True}, {"same_chunk": False, "chunk": 100}]
+    near, *others = [examples(multihop(words, samples=10, **layout)) for layout in layouts]
+    assert len({example.cluster for example in near}) == 10
+    for far in others:
+        assert [example.question for example in far] == [example.question for example in near]
+        assert [example.cluster for example in far] == [example.cluster for example in near]
+        assert {example.id for example in far}.isdisjoint(example.id for example in near)
+    for different in ({"length": 1300}, {"persons": 11}, {"hops": (3,)}, {"seed": 1}):
+        others = examples(multihop(words, samples=10, **different))
+        assert {example.cluster for example in others}.isdisjoint(example.cluster for example in near)
+
+
 def test_the_examples_of_revision_1_stay_what_they_are(words, examples):
     """Another digest means other examples: raise the tasks' revision, or old and new records get mixed."""
     task_sets = multihop(words, hops=ALL, distance=40, samples=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -54,6 +55,52 @@ def test_the_whole_prompt_fills_its_length_and_never_exceeds_it(variants, varian
     for example in task_set.examples:
         used = any_counter(task_set.task.prompt(example.context, example.question))
         assert example.length == used <= int(example.bucket) == example.tags["length"] <= used + spare
+
+
+@VARIANTS
+def test_text_gives_way_where_a_needle_costs_more_inside_it_than_behind_it(variants, variant, words):
+    def dearer_inside(text: str) -> int:
+        return words(text) + 40 * len(re.findall(r"(?:sunny day|pass key)\.\s+(?!What|Answer)\w", text))
+
+    depths = (0, 50, 100) if variant == "kamradt" else (0, 50)
+    (plain,), (dear,) = (
+        variants[variant](count, lengths=(1000,), depths=depths, samples=3)
+        for count in (words, dearer_inside)
+    )
+    pairs = list(zip(plain.examples, dear.examples, strict=True))
+    assert sum(len(one.context) > len(other.context) for one, other in pairs) == 6
+    for _, example in pairs:
+        used = dearer_inside(dear.task.prompt(example.context, example.question))
+        assert example.length == used <= 1000 <= used + 80
+
+
+@pytest.mark.parametrize("variant", ["kamradt", "noise"])
+def test_the_least_length_that_is_named_is_the_least_that_works(variants, variant, words):
+    make, cell = variants[variant], {"depths": (100,), "samples": 1}
+    too_short = r"lengths={} is too short: for this reader it takes {} tokens$"
+    with pytest.raises(ValueError, match=too_short.format(20, r"\d+")) as error:
+        make(words, lengths=(20,), **cell)
+    least = int(re.findall(r"\d+", str(error.value))[-1])
+    with pytest.raises(ValueError, match=too_short.format(least - 1, least)):
+        make(words, lengths=(least - 1,), **cell)
+    assert make(words, lengths=(least,), **cell)[0].examples[0].length == least
+
+
+def test_what_begins_at_the_same_word_is_one_cluster_of_kamradts(variants, words, tmp_path):
+    (original,) = variants["kamradt"](words, **GRID, samples=1)
+    (many,) = variants["kamradt"](words, **GRID, samples=4)
+    firsts = {example.cluster for example in original.examples}
+    assert len(firsts) == 1
+    by_cluster: dict[str, set[str]] = {}
+    for example in many.examples:
+        start, end = example.evidence[0]
+        haystack = example.context[: start - 1] + example.context[end + 1 :]
+        by_cluster.setdefault(example.cluster, set()).add(haystack[:200])
+    assert all(len(beginnings) == 1 for beginnings in by_cluster.values())
+    assert 15 < len(by_cluster) == len(set.union(*by_cluster.values())) <= 31
+    (tmp_path / "a.txt").write_text("Other texts. " * 300, encoding="utf-8")
+    (other,) = variants["kamradt"](words, **GRID, samples=1)
+    assert firsts.isdisjoint(example.cluster for example in other.examples)
 
 
 @VARIANTS

@@ -250,11 +250,37 @@ def test_evidence_is_spread_over_a_long_version_and_every_order_is_its_own(long_
     assert len({example.context[:60] for example in task_set.examples}) > 20
 
 
-def test_the_lengths_of_one_question_are_one_cluster(long_folder, words):
-    (task_set,) = hotpotqa(words, data_dir=long_folder, lengths=(800, 1600))
-    sizes = Counter(example.cluster for example in task_set.examples)
+def test_a_question_is_one_cluster_as_it_is_and_at_every_length(long_folder, words):
+    (own,) = hotpotqa(words, data_dir=long_folder)
+    (long,) = hotpotqa(words, data_dir=long_folder, lengths=(800, 1600), metric="em", evidence="sentences")
+    sizes = Counter(example.cluster for task_set in (own, long) for example in task_set.examples)
     assert len(sizes) == 40
-    assert set(sizes.values()) == {2}
+    assert set(sizes.values()) == {3}
+    assert [one.document for one in long.outlines] == [example.cluster for example in long.examples]
+
+
+@pytest.mark.parametrize("lengths", [(), (800,)])
+def test_two_questions_over_the_same_paragraphs_are_one_cluster(tmp_path, words, lengths):
+    rows = [hotpot_row(i) for i in range(30)]
+    rows[1]["context"] = rows[0]["context"][::-1]
+    (task_set,) = hotpotqa(words, data_dir=write(tmp_path, "hotpotqa", rows), lengths=lengths)
+    first, second, *others = (example.cluster for example in task_set.examples)
+    assert first == second
+    assert len({first, *others}) == 29
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_exact_match_is_a_task_of_its_own_over_the_same_texts(tmp_path, words, name):
+    row = musique_row if name == "musique" else hotpot_row
+    folder = write(tmp_path, name, [row(i) for i in range(40)])
+    (f1,), (em,) = (SETS[name](words, data_dir=folder, lengths=(600,), metric=one) for one in ("f1", "em"))
+    assert (f1.task.name, f1.task.metric) == (name, f"{name}_f1")
+    assert (em.task.name, em.task.metric) == (f"{name}_em", f"{name}_em")
+    assert list(em.examples) == list(f1.examples)
+    example = em.examples[0]
+    answer = example.answers[0]
+    assert [em.task.score(said, example) for said in (answer, f"{answer} boats")] == [1.0, 0.0]
+    assert f1.task.score(f"{answer} boats", example) == pytest.approx(2 / 3)
 
 
 def test_fewer_samples_are_a_subset_even_over_the_types(long_folder, words):
@@ -283,6 +309,8 @@ def test_fewer_samples_are_a_subset_even_over_the_types(long_folder, words):
         ({"lengths": (100, 1_000)}, "tokens with its own paragraphs alone, more than lengths=100"),
         ({"lengths": (800, 800)}, "names a number twice"),
         ({"samples": 0}, "samples=0 is not possible"),
+        ({"metric": "rouge"}, "hotpotqa: metric=rouge is not one of f1, em"),
+        ({"metric": "em", "lengths": (100,)}, r"^hotpotqa: question id\d+ has"),
     ],
 )
 def test_options_that_cannot_be_met_are_one_line_errors(long_folder, words, options, message):

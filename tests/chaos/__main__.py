@@ -7,7 +7,6 @@ must hold what a clean run's holds.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -20,12 +19,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from chaos_checks import Broken
 from chaos_run import Survived, chaos_run, clean_run
 
+from comparison.command_line import Parser
+
 
 def main() -> int:
-    flags = argparse.ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").split(":")[0])
+    flags = Parser(prog="python -m tests.chaos", description=(__doc__ or "").split(":")[0])
     flags.add_argument("--runs", type=int, default=100, help="the seeds 0 to RUNS - 1 (100)")
     flags.add_argument("--seed", type=int, help="this seed alone")
     asked = flags.parse_args()
+    if asked.runs < 1:
+        flags.error(f"--runs is {asked.runs}, expected at least 1")
     seeds = range(asked.runs) if asked.seed is None else [asked.seed]
     root = Path(mkdtemp(prefix="chaos-"))
     (root / "clean").mkdir()

@@ -26,7 +26,7 @@ comparison_fakes.FakeEngine = chaos_pieces.Reader
 comparison_fakes.install()
 # Pictures take three quarters of an attempt, and are written as the other files of a report are.
 pictures = ModuleType("reports.plots")
-pictures.draw = lambda run, analysis, costs: []  # type: ignore[attr-defined]
+pictures.draw = lambda *_: []  # type: ignore[attr-defined]
 sys.modules["reports.plots"] = pictures
 
 if __name__ == "__main__":

@@ -72,6 +72,16 @@ class Seeing:
         return Answer(example.answers[0], spans=((0, 3),), details={"task": task.name})
 
 
+class Best:
+    """The word of the context that the task's metric likes best."""
+
+    def __init__(self, engine):
+        pass
+
+    def answer(self, context, question, *, task, example):
+        return max(context.split(), key=lambda word: task.score(word, example))
+
+
 class Gated(Last):
     """Stops at its fourth question until there is a file called gate."""
 
@@ -114,6 +124,13 @@ class Dies(Last):
 
 class Declared(Last):
     control = True
+
+
+class Shy(Last):
+    """Refuses every reader."""
+
+    def __init__(self, engine):
+        raise ValueError("a reader with a window is needed")
 
 
 class Says:

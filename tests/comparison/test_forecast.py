@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from comparison_fakes import count_words
 
+import methods
 from benchmarks.base import Example, Task, TaskSet
 from comparison import grid
 from comparison.forecast import forecast
@@ -65,3 +66,18 @@ def test_questions_of_one_document_show_less(monkeypatch):
     points = float(lines_for(monkeypatch, 40)[0].split()[3])
     # 0.5 (1.96 + 0.84) sqrt(1.3 / 40), with t quantiles at 19 degrees of freedom a little more
     assert points == pytest.approx(25.5, abs=1.5)
+
+
+def test_every_built_in_method_has_a_forecast_but_the_one_whose_notes_are_not_written_yet():
+    asked = {
+        "model": "fake/reader",
+        "method": list(methods.BUILT_IN),
+        "benchmark": ["comparison_fakes:words"],
+    }
+    plan = make_plan(asked)
+    _, *reads = forecast(plan, grid.load_tasks(plan, count_words), count_words).splitlines()
+    said = {line.split(maxsplit=2)[1]: line.split(maxsplit=2)[2] for line in reads}
+    assert [name for name, line in said.items() if line == "not known in advance"] == ["iterative_summary"]
+    like_full = {name for name, line in said.items() if line == said["full"]}
+    assert like_full >= {"decimamba", "longmamba", "upi", "delta_scale", "yarn"}
+    assert "closed_book" not in like_full

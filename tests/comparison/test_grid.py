@@ -175,6 +175,14 @@ def test_examples_whose_document_is_known_are_not_read_for_the_plan(monkeypatch)
     assert planned.clusters == 2
 
 
+def test_the_documents_of_examples_are_counted_where_their_outlines_name_none(monkeypatch):
+    pool = OnDisk([replace(one, cluster=f"d{place // 3}") for place, one in enumerate(examples("aabb"))])
+    task = Task("t", "", "{question}", "value", 8)
+    monkeypatch.setattr("comparison_fakes.words", lambda count_tokens: [TaskSet(task, pool)])
+    assert load("comparison_fakes:words")[1][0].clusters == 2
+    assert [pool.read.count(place) for place in (1, 2, 3)] == [1, 1, 1]  # the first is scored besides
+
+
 def test_the_no_answer_word_is_an_answer_of_absent_tasks_only_also_of_examples_that_are_not_read(monkeypatch):
     pool = OnDisk(examples("aa"))
     pool.outlines = [Outline(one.id, one.bucket, ("error",), "d") for one in pool.outlines]

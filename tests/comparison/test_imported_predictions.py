@@ -7,7 +7,9 @@ import re
 
 import pytest
 
+from benchmarks import metrics
 from benchmarks.base import Outline, Task
+from benchmarks.longbench.score import score_folder
 from comparison.imports import ImportFolderError, pair, parse_import
 from comparison.records import read_records
 
@@ -52,6 +54,44 @@ def test_a_torn_row_beside_ids_is_named_and_counted(folder):
     assert sorted(found.texts) == ["words-0", "words-1"]
     assert "paired by _id, 1 rows unreadable (" in found.describe()
     assert "words.jsonl:3 is not a whole JSON object" in found.describe()
+
+
+def test_rows_of_no_example_and_a_second_row_of_one_are_counted_and_named(folder):
+    rows = [{"_id": name, "pred": name} for name in ("words-0", "other-1", "words-0", "other-2")]
+    rows[2]["pred"] = "another"
+    write(folder, rows)
+    found = pair("theirs", folder, TASK, OUTLINES)
+    assert found.texts == {"words-0": "words-0"}
+    place = folder / "words.jsonl"
+    assert found.describe() == (
+        "1 predictions imported, paired by _id, "
+        f"3 rows of no example ({place}:2 has the _id 'other-1', which no example has)"
+    )
+    assert found.unknown[1] == f"{place}:3 has the _id 'words-0', which came before"
+
+
+def test_what_was_not_taken_is_in_the_plan_and_in_the_report(run, folder, tmp_path):
+    write(folder, [*predictions(), {"_id": "other", "pred": "x"}])
+    run("Last", **{"import-predictions": [f"theirs={folder}"]})
+    from reports import write_report
+
+    page = write_report(tmp_path / "run").read_text()
+    assert "- `words`, predictions of `theirs`: `1 rows of no example (" in page
+    assert "words.jsonl:7 has the _id 'other', which no example has" in page
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([{"_id": "words-0", "pred": 7}, "{torn"], r"words.jsonl:1 has no text in pred"),
+        (["{torn", "{torn"], r"words.jsonl has no readable row: .*words.jsonl:1 is not a whole JSON object"),
+        (["{torn"] * 6, r"words.jsonl has no readable row: .*words.jsonl:1 is not a whole JSON object"),
+    ],
+)
+def test_a_file_whose_rows_are_all_unreadable_is_named_with_its_first_line(run, folder, rows, reason):
+    write(folder, rows)
+    with pytest.raises(ValueError, match=rf"^--import-predictions theirs: [^\n]*{reason}[^\n]*$"):
+        run("Last", **{"import-predictions": [f"theirs={folder}"]})
 
 
 def test_rows_without_known_ids_are_paired_by_order_and_equal_answers(folder):
@@ -155,6 +195,60 @@ def test_an_import_of_a_folder_without_versions_is_read_and_taken_again(run, fol
     assert len(imported_texts(tmp_path)) == 6
     assert run("Last", **given).answered == 6
     assert len(imported_texts(tmp_path)) == 6
+
+
+@pytest.fixture
+def qasper(folder, tmp_path):
+    """Six questions of qasper, half of them without an answer, and predictions that say "Error" to all."""
+    rows = [
+        {"_id": f"q{n}", "context": "c Error", "input": "Q?", "length": 9, "all_classes": None}
+        | {"answers": ["Unanswerable" if n % 2 else "an error rate"]}
+        for n in range(6)
+    ]
+    (tmp_path / "longbench").mkdir()
+    write(tmp_path / "longbench", rows, "qasper.jsonl")
+    write(folder, [row | {"pred": "Error"} for row in rows], "qasper.jsonl")
+    return {
+        "benchmark": "longbench:tasks=qasper",
+        "data-dir": str(tmp_path),
+        "import-predictions": [f"theirs={folder}"],
+    }
+
+
+def means(tmp_path):
+    scores = {}
+    for row in read_records(tmp_path / "run"):
+        scores.setdefault(row.method.split(":")[-1], []).append(100 * row.score)
+    return {method: round(sum(found) / len(found), 2) for method, found in scores.items()}
+
+
+def test_an_import_scores_what_the_score_program_gives_the_same_file(run, folder, tmp_path, qasper):
+    run("Last", **qasper)
+    official = score_folder(folder)[0]["tasks"]["qasper"]
+    assert official == 33.33  # of "an error rate" Error has two thirds, and of "Unanswerable" nothing
+    assert means(tmp_path) == {"theirs": official, "Last": 50.0}  # our own is read as "unanswerable"
+
+
+def test_an_import_that_is_scored_again_is_not_read_as_a_method_of_our_own(
+    run, folder, tmp_path, qasper, monkeypatch
+):
+    run("Last", **qasper)
+    f1 = metrics.METRICS["qa_f1"]
+    halved = metrics.Metric(lambda *given: f1.score(*given) / 2, "9")
+    monkeypatch.setitem(metrics.METRICS, "qa_f1", halved)
+    del qasper["import-predictions"]  # the run that scores it again need not import it
+    run("Last", **qasper)
+    assert {row.metric for row in read_records(tmp_path / "run")} == {"qa_f1@9"}
+    assert means(tmp_path) == {"theirs": 16.67, "Last": 25.0}
+
+
+def test_predictions_that_were_scored_by_older_rules_are_taken_again(run, tmp_path, qasper, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr("comparison.imports.RULES", 1)
+        assert run("Last", **qasper).answered == 12
+    assert run("Last", **qasper).answered == 6
+    assert run("Last", **qasper).answered == 0
+    assert len(read_records(tmp_path / "run")) == 12
 
 
 def test_an_import_may_be_the_baseline_and_must_fit_a_task(run, folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -63,6 +64,22 @@ def test_a_retriever_is_resolved_with_the_method_that_uses_it():
 
 
 @pytest.mark.parametrize(
+    ("retriever", "canonical"),
+    [
+        ("hybrid(retrievers=bm25;dense(encoder=minilm))", "hybrid"),
+        ("hybrid(retrievers=bm25(variant=plus);dense,k0=60)", "hybrid"),
+        (
+            "hybrid(k0=5,retrievers=bm25(variant=okapi);hybrid(retrievers=bm25;dense(encoder=minilm)))",
+            "hybrid(k0=5.0,retrievers=bm25(variant=okapi);hybrid)",
+        ),
+    ],
+)
+def test_the_rankers_of_a_hybrid_are_resolved_too_so_that_it_has_one_label(retriever, canonical):
+    assert resolve("method", f"rag:retriever={retriever}").label == f"rag:retriever={canonical}"
+    assert resolve("method", f"oprm:candidates={retriever}").settings["candidates"] == canonical
+
+
+@pytest.mark.parametrize(
     ("method", "part"),
     [
         ("fulll", "did you mean 'full'"),
@@ -71,6 +88,9 @@ def test_a_retriever_is_resolved_with_the_method_that_uses_it():
         ("rag:retriever=bm52", "did you mean 'bm25'"),
         ("rag:retriever=bm25(varant=plus)", "did you mean variant?"),
         ("oprm:candidates=bm52", "did you mean 'bm25'"),
+        ("rag:retriever=hybrid(retrievers=bm25;bm52)", "unknown retriever 'bm52'"),
+        ("rag:retriever=hybrid(retrievers=bm25;hybrid(retrievers=bm25;nope))", "unknown retriever 'nope'"),
+        ("oprm:candidates=hybrid(retrievers=bm25;dense(windw=3))", "dense has no option windw"),
         ("rag:retriever=bm25(", "parentheses"),
         ("oprm:idk_filter", "'idk_filter' where an option key=value was expected"),
         ("no_such_module:Thing", "no_such_module"),
@@ -107,7 +127,7 @@ def test_two_methods_of_one_label_are_refused():
 
 
 def test_the_embedded_reader_is_refused_other_text_than_its_own(monkeypatch):
-    entry = benchmarks.BUILT_IN["recall"]._replace(suite_english=False)
+    entry = replace(benchmarks.BUILT_IN["recall"], suite_english=False)
     monkeypatch.setitem(benchmarks.BUILT_IN, "recall", entry)
     with pytest.raises(PlanError, match="--model smollm2"):
         make_plan({"benchmark": ["recall"]})

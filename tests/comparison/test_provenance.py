@@ -273,3 +273,26 @@ def test_a_folder_that_knows_no_sessions_is_extended(run, tmp_path):
 def test_a_checkout_without_git_has_no_commit(monkeypatch, tmp_path):
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     assert provenance.commit() == (None, False)
+
+
+def test_a_session_names_the_gpu_behind_its_device_and_none_where_there_is_none(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", {"cuda:1": "NVIDIA H100 80GB HBM3"}.__getitem__)
+    gpu = provenance.gpu_name("cuda:1")
+    machine = provenance.session("mamba_ssm", "cuda:1", gpu)["machine"]
+    assert (machine["device"], machine["gpu"]) == ("cuda:1", "NVIDIA H100 80GB HBM3")
+    assert provenance.gpu_name("cpu") == ""
+    assert "gpu" not in provenance.session("numba", "cpu")["machine"]
+
+
+def test_a_run_on_two_gpus_names_both_and_one_on_none_says_nothing_of_it(run, tmp_path, monkeypatch):
+    def signed():
+        return set(re.findall(r"· (cpu[^·`]*)`", write_report(tmp_path / "run").read_text()))
+
+    run("Last", limit=2)
+    assert signed() == {"cpu torch"}
+    for limit, name in ((4, "H100"), (6, "H200")):
+        monkeypatch.setattr(provenance, "gpu_name", lambda device, name=name: name)
+        run("Last", limit=limit)
+    assert signed() == {"cpu (H100 and H200) torch"}

@@ -6,8 +6,6 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +98,8 @@ def test_a_bad_line_names_its_file_and_number(tmp_path, line):
         ({"cost": None}, "cost is null, expected an object"),
         ({"cost": {"seconds": None}}, r"cost\.seconds is null, expected an object"),
         ({"cost": {"calls": "2"}}, r'cost\.calls is "2", expected a number'),
+        ({"answers": ["x", 1]}, "answers holds 1, expected text"),
+        ({"cost": {"seconds": {"read": 1, "total": "x"}}}, r'cost\.seconds holds "x", expected a number'),
     ],
 )
 def test_a_field_of_another_type_is_named_with_its_file_and_line(tmp_path, changed, said):
@@ -139,67 +139,6 @@ def test_whole_files_are_replaced_and_leave_nothing_behind(tmp_path):
     records.write_whole(path, "new \udc80")
     assert path.read_text() == "new \\udc80"
     assert os.listdir(path.parent) == ["run.json"]
-
-
-LOCKED = """
-import sys; from pathlib import Path; from comparison.records import writer_lock
-with writer_lock(Path(sys.argv[1]), "serial"):
-    print("locked", flush=True); sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", LOCKED, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert process.stdout
-    assert process.stdout.readline() == b"locked\n"
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def test_a_second_driver_of_one_name_is_refused_and_told_who_holds_it(tmp_path, holder):
-    with pytest.raises(RecordError, match=f"pid {holder.pid} "), records.writer_lock(tmp_path, "serial"):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("running", "asking", "refused"),
-    [
-        ("serial", "shard-2-of-8", True),
-        ("shard-2-of-8", "serial", True),
-        ("shard-2-of-8", "shard-2-of-8", True),
-        ("shard-2-of-8", "shard-1-of-4", True),
-        ("shard-2-of-8", "shard-3-of-8", False),
-        ("shard-1-of-11", "shard-1-of-1", True),
-    ],
-)
-def test_two_writers_are_refused_where_they_could_give_the_same_answers(tmp_path, running, asking, refused):
-    with records.writer_lock(tmp_path, running):
-        if refused:
-            with (
-                pytest.raises(RecordError, match=f"as '{running}': wait"),
-                records.writer_lock(tmp_path, asking),
-            ):
-                pass
-        else:
-            with records.writer_lock(tmp_path, asking):
-                assert set(records.running_writers(tmp_path)) == {running, asking}
-    with records.writer_lock(tmp_path, asking):
-        assert set(records.running_writers(tmp_path)) == {asking}
-
-
-def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder):
-    holder.kill()
-    holder.wait()
-    with records.writer_lock(tmp_path, "serial"):
-        lock = tmp_path / "records" / "serial.lock"
-        assert lock.read_text().startswith(f"pid {os.getpid()} ")
 
 
 def run_folder(tmp_path, version="v2"):

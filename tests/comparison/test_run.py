@@ -7,17 +7,12 @@ from pathlib import Path
 import pytest
 from comparison_fakes import FakeEngine, Last, Sometimes
 
-from comparison import records
-from comparison.answering import check_answer, prepare
+from comparison import locks, records
+from comparison.answering import prepare
 from comparison.plan import PlanError, make_plan, resolve
 from comparison.records import read_records
 from comparison.run import RunStopped
 from comparison.run import run as open_and_run
-from methods.base import Answer
-
-
-class Number(float):
-    """A number of a plugin's own."""
 
 
 def rows(tmp_path, method):
@@ -90,7 +85,7 @@ def test_a_method_that_sees_the_key_or_says_so_is_a_control():
 
 
 def test_a_factory_that_makes_no_method_is_refused():
-    with pytest.raises(PlanError, match=r"count_words made int 1, expected a method: answer"):
+    with pytest.raises(PlanError, match=r"count_words: the factory made int 1, expected a method: answer"):
         prepare(resolve("method", "comparison_fakes:count_words"), "one-word")
 
 
@@ -150,12 +145,6 @@ def test_a_method_that_calls_exit_has_failed_as_any_other(run, tmp_path):
     tally = run("Says:what=exit", limit=2)
     assert (tally.answered, tally.failed) == (2, 2)
     assert rows(tmp_path, "Says")[0].error.startswith("SystemExit: no licence (comparison_fakes.py:")
-
-
-def test_an_answer_holds_plain_values_that_any_process_can_read():
-    checked = check_answer(Answer("x", ((True, 2),), {1: (2, Number(3.5))}), 5)
-    assert checked == Answer("x", ((1, 2),), {"1": [2, 3.5]})
-    assert type(checked.details["1"][1]) is float
 
 
 def test_an_empty_answer_is_marked_and_odd_characters_are_kept(run, tmp_path):
@@ -220,7 +209,7 @@ def test_new_code_of_a_method_is_asked_again(run, tmp_path, monkeypatch, capsys)
     assert len(rows(tmp_path, "Last")) == 2
     said = capsys.readouterr().out
     assert said.startswith(
-        f"4 answers in {tmp_path / 'run'} are of code or predictions that have changed since: given again\n"
+        f"4 answers in {tmp_path / 'run'} are of code, predictions or a metric changed since: given again\n"
     )
 
 
@@ -236,7 +225,7 @@ def test_another_revision_of_a_methods_own_weights_is_asked_again(run, tmp_path,
 def test_a_held_folder_is_refused_before_anything_is_asked(run, tmp_path):
     (tmp_path / "run").mkdir()
     with (
-        records.writer_lock(tmp_path / "run", "serial"),
+        locks.writer_lock(tmp_path / "run", "serial"),
         pytest.raises(records.RecordError, match="being written by pid"),
     ):
         run("Last")
@@ -261,17 +250,20 @@ def test_a_run_folder_that_is_a_file_is_refused(run, tmp_path):
 
 
 @pytest.mark.parametrize("asked", [None, "v1.0"])
-def test_the_reader_is_opened_at_the_plans_revision(asked, tmp_path, monkeypatch):
+def test_the_reader_is_opened_as_the_plan_says(asked, tmp_path, monkeypatch):
     from models.engine import Engine
 
     opened = []
 
     def open_reader(name, **options):
-        opened.append((name, options["revision"]))
+        opened.append((name, options))
         raise ValueError("opened")
 
     monkeypatch.setattr(Engine, "load", open_reader)
     named = {"model": "mamba-130m", "revision": asked, "out": str(tmp_path / "out")}
+    named |= {"device": "cuda", "dtype": "float16", "trust-remote-code": True}
     with pytest.raises(ValueError, match="opened"):
         open_and_run(make_plan(named), (), "command")
-    assert opened == [("mamba-130m", asked or "1e76775f628fbf1350fbe4dbb3d971ba64af25a1")]
+    revision = asked or "1e76775f628fbf1350fbe4dbb3d971ba64af25a1"
+    said = {"revision": revision, "device": "cuda", "dtype": "float16", "trust_remote_code": True}
+    assert opened == [("mamba-130m", said)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from test_shard import answers
 
 from comparison import grid
 from comparison.plan import make_plan
-from comparison.run import OpenReader, compare, compare_with_workers
+from comparison.run import compare, compare_with_workers, open_reader
 
 GRID = {
     "model": "tiny",
@@ -18,7 +19,7 @@ GRID = {
     "limit": 4,
     "device": "cpu",
 }
-READER = OpenReader("tiny", "cpu", "auto", trust_remote_code=False)
+READER = partial(open_reader, "tiny", device="cpu")
 
 
 def go(folder, **settings):

@@ -15,7 +15,8 @@ from comparison.workers import Failed, Gone, WorkerError
 from methods.base import Answer
 
 TRAITS = Traits(frozenset(), control=False, version="1")
-FACTS = Facts({"dtype": "float32", "kernel": "torch"}, (TRAITS,), "cpu")
+LABEL = "comparison_fakes:Last"
+FACTS = Facts({"dtype": "float32", "kernel": "torch"}, {LABEL: TRAITS}, "cpu")
 
 
 class Planned:
@@ -25,7 +26,7 @@ class Planned:
 
 
 def jobs(count):
-    group = Group(Contender(resolve("method", "comparison_fakes:Last"), TRAITS, 0), Planned(count), (), 0)
+    group = Group(Contender(resolve("method", LABEL), TRAITS), Planned(count), (), 0)
     return [Job(group, f"key{place}", place) for place in range(count)]
 
 
@@ -48,8 +49,8 @@ class Scripted:
 
     def submit(self, worker, question):
         assert worker in self.alive
-        number, task, example = question
-        assert (number, task.name) == (0, "words")
+        label, task, example = question
+        assert (label, task.name) == (LABEL, "words")
         self.log.append(f"{example.id} to {worker}")
         steps = self.script.get(example.id, [])
         step = steps.pop(0) if steps else Given(Answer(example.id))
@@ -211,7 +212,10 @@ def test_a_bug_in_a_factory_keeps_its_traceback():
             FACTS._replace(settings=dict(FACTS.settings) | {"dtype": "bfloat16"}),
             "dtype: float32 on one, bfloat16",
         ),
-        (FACTS._replace(methods=(TRAITS._replace(version="2"),)), "code of method 1: 1 on one, 2"),
+        (
+            FACTS._replace(methods={LABEL: TRAITS._replace(version="2")}),
+            "the code of comparison_fakes:Last: 1 on one, 2",
+        ),
     ],
 )
 def test_workers_that_would_answer_differently_are_refused(other, part):
@@ -225,5 +229,5 @@ def test_workers_on_other_devices_of_a_kind_agree():
 
 
 def test_a_bench_is_warm_after_its_first_answer_of_a_method_and_task():
-    bench = Bench(FakeEngine().spec, FakeEngine(), [resolve("method", "comparison_fakes:Last")])
+    bench = Bench(FakeEngine().spec, FakeEngine(), [resolve("method", LABEL)])
     assert [given.cold for _, given in bench.answers(jobs(3))] == [True, False, False]

@@ -28,19 +28,23 @@ def scores(tmp_path):
 
 
 def test_an_extended_folder_is_scored_by_the_present_metric_alone(run, tmp_path, change_metric, capsys):
-    run("Last", "Seeing", shard="2/2", limit=4)
-    run("Last", "Seeing", limit=4)
+    run("Last", "Declared", "Seeing", shard="2/2", limit=4)
+    run("Last", "Declared", "Seeing", limit=4)
     before = {(row.method, row.example): row for row in read_records(tmp_path / "run")}
     change_metric()
     Last.calls.clear()
-    tally = run("Last", limit=6)  # the scores of Seeing, which is not asked for now, are made anew too
+    tally = run("Last", limit=6)  # the scores of Declared, which is not asked for now, are made anew too
     assert (tally.found, tally.answered, len(Last.calls)) == (4, 2, 2)
     out = capsys.readouterr().out
-    assert f"6 answers in {tmp_path / 'run'} had been scored by another metric: scored again\n" in out
+    assert f"8 answers in {tmp_path / 'run'} had been scored by another metric: scored again\n" in out
     undefined = "undefined: nothing in bucket b"
-    assert scores(tmp_path) == {("value@9", 0.5, None): 8, ("value@1", 0.0, undefined): 2}
+    assert scores(tmp_path) == {("value@9", 0.5, None): 10, ("value@1", 0.0, undefined): 2}
     after = {(row.method, row.example): row for row in read_records(tmp_path / "run")}
-    for place, row in before.items():
+    seen = {place for place, row in before.items() if row.method.endswith("Seeing") and row.error is None}
+    assert len(seen) == 2
+    assert before.keys() - after.keys() == seen  # a method that saw how answers are scored is asked again
+    for place in before.keys() - seen:
+        row = before[place]
         assert replace(after[place], score=row.score, metric=row.metric) == row  # given as it was
     lines = {path: path.read_bytes() for path in (tmp_path / "run").glob("records/*/*/*.jsonl")}
     assert run("Last", limit=6).answered == 0
@@ -74,6 +78,21 @@ def test_a_metric_that_fails_on_an_old_answer_is_tried_again(run, tmp_path, chan
     change_metric()
     assert run("Last", limit=4).answered == 0
     assert scores(tmp_path) == {("value@9", 0.5, None): 4}
+
+
+def test_a_control_that_chooses_by_the_metric_is_asked_again_and_no_other_method(
+    run, tmp_path, change_metric, capsys
+):
+    run("Last", "Best", limit=4)
+    change_metric(lambda prediction, *key: float(prediction == "three"))
+    shard = run("Last", "Best", limit=4, shard="1/2")
+    assert (shard.found, shard.answered, shard.left) == (2, 2, 2)
+    tally = run("Last", "Best", limit=4)
+    assert (tally.found, tally.answered) == (6, 2)
+    assert "2 answers in " in capsys.readouterr().out.split("report")[-1]
+    found = {(row.method, row.prediction, row.score) for row in read_records(tmp_path / "run")}
+    best, last = "comparison_fakes:Best", "comparison_fakes:Last"
+    assert found == {(best, "three", 1.0)} | {(last, f"word{place}", 0.0) for place in range(4)}
 
 
 def test_answers_of_older_code_are_given_again_and_not_scored_again(

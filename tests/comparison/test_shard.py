@@ -14,7 +14,7 @@ from comparison_fakes import Last
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comparison import records
+from comparison import locks, records
 from comparison.folder import FolderError, write_run
 from comparison.plan import PlanError, Shard
 from comparison.records import read_records
@@ -103,7 +103,7 @@ def test_what_older_code_has_answered_is_left(run, monkeypatch):
 
 def test_a_shard_of_another_limit_waits_for_those_that_are_running(run, tmp_path):
     run("Last", shard="1/2", limit=2)
-    with records.writer_lock(tmp_path / "run", "shard-2-of-2"):
+    with locks.writer_lock(tmp_path / "run", "shard-2-of-2"):
         run("Last", shard="1/2", limit=2)
         with pytest.raises(FolderError, match="is being written by shards of --limit 2, and this run has 4"):
             run("Last", shard="1/2", limit=4)
@@ -126,7 +126,7 @@ def test_a_writer_begins_and_writes_its_limit_in_one_go(run, monkeypatch):
         return log
 
     for name in ("folder_lock", "writer_lock"):
-        monkeypatch.setattr(records, name, logged(name, getattr(records, name)))
+        monkeypatch.setattr(locks, name, logged(name, getattr(locks, name)))
     monkeypatch.setattr(
         "comparison.run.write_run",
         lambda *arguments, **options: events.append("run.json") or write_run(*arguments, **options),

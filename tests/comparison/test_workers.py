@@ -122,10 +122,15 @@ def test_a_reader_that_cannot_be_opened_is_a_line_and_a_bug_has_its_traceback():
     assert children() == []
 
 
-def test_methods_are_resolved_by_their_specs_with_their_options():
-    workers = LocalWorkers(setup(method="comparison_fakes:Last:wrong=true"))
-    assert workers.setup.specs == ("comparison_fakes:Last:wrong=true",)
-    assert workers.setup.open().facts.methods[0].takes == frozenset()
+def test_methods_are_resolved_by_their_specs_with_their_options_and_keep_their_labels():
+    workers = LocalWorkers(setup(method="mine=comparison_fakes:Last:wrong=true"))
+    assert workers.setup.specs == {"mine": "comparison_fakes:Last:wrong=true"}
+    assert workers.setup.open().facts.methods["mine"].takes == frozenset()
+
+
+def test_a_method_that_refuses_the_reader_is_named_by_its_label():
+    failed = setup(method="mine=comparison_fakes:Shy").open()
+    assert failed.line == "method mine: a reader with a window is needed"
 
 
 # A driver that ends

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,6 +130,21 @@ def test_asking_leaves_the_process_the_example_and_the_engine_as_they_were(tiny)
     assert changed(before, global_state()) == []
     assert changed(engine, trial.engine_state()) == []
     assert one == example(0)
+
+
+def test_the_readme_s_method_has_no_fault_and_needs_no_call_of_two_arguments(tiny):
+    page = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (block,) = (
+        one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class FirstSentences" in one
+    )
+    module: dict = {}
+    exec(block, module)
+    results = found(tiny, module["FirstSentences"], n=40)
+    assert {name: one for name, one in results.items() if one[0] == "FAILED"} == {}
+    assert results["two-arguments"] == (
+        "skipped",
+        "task is a required keyword: a notebook gives one too (benchmarks.base.PLAIN_QA)",
+    )
 
 
 @pytest.fixture

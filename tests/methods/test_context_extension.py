@@ -33,9 +33,8 @@ EACH = pytest.mark.parametrize("name", METHODS)
 
 
 @pytest.fixture
-def reader(mamba, tmp_path, monkeypatch):
+def reader(mamba, cache):
     """Trained on 21 tokens, and calibrated."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     engine = Engine(mamba.model, mamba.tokenizer, ReaderSpec("random", "nowhere", trained_length=21))
     calibrate_channels(engine, TEXT, windows=1)
     profile(engine, TEXT, windows=1)

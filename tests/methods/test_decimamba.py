@@ -26,6 +26,15 @@ def test_below_the_base_the_answer_is_the_full_contexts_and_nothing_is_flagged(m
     assert answer.details == {"tokens": 64, "kept": 64, "kept_share": 1.0, "question_kept": 1.0, "flags": []}
 
 
+@pytest.mark.parametrize(("base", "kept"), [(126, 64), (125, 63)])
+def test_with_a_beta_below_1_it_is_the_last_layers_budget_up_to_which_nothing_changes(mamba, base, kept):
+    """63 unprotected tokens; the second layer keeps half the base."""
+    answer = DeciMamba(mamba, layers=(0, 1), base=base, beta=0.5).answer(CONTEXT, QUESTION, task=TASK)
+    assert answer.details["kept"] == kept
+    if kept == 64:
+        assert answer.text == Full(mamba).answer(CONTEXT, QUESTION, task=TASK).text
+
+
 @pytest.mark.parametrize(("variant", "protected"), [("maxp", 1), ("tail", AFTER)])
 def test_the_answer_is_decoded_from_the_decimated_prefill(mamba, variant, protected):
     ids = prompt_ids(mamba, TASK, CONTEXT, QUESTION)

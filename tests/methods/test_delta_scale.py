@@ -36,6 +36,17 @@ def test_without_a_factor_it_is_the_trained_length_over_the_prompts(mamba, train
         assert answer.text == Full(reader).answer(CONTEXT, "w7", task=TASK).text
 
 
+def test_a_reader_whose_window_ends_at_its_trained_length_needs_a_factor(mamba):
+    reader = Engine(mamba.model, mamba.tokenizer, ReaderSpec("random", "nowhere", trained_length=21))
+    reader.window = 22  # a prompt of 21 and one new token
+    with pytest.raises(ValueError, match=r"changes prompts of 22 .* reads 22 .*: give factor=") as error:
+        DeltaScale(reader)
+    assert "\n" not in str(error.value)
+    DeltaScale(reader, factor=0.5)
+    reader.window = 23
+    DeltaScale(reader)
+
+
 @pytest.mark.parametrize(("options", "reason"), [({"factor": 0.0}, "factor=0.0"), ({}, "give factor=")])
 def test_factors_that_cannot_be_are_refused(mamba, options, reason):
     with pytest.raises(ValueError, match=reason):

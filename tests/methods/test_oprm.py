@@ -235,7 +235,7 @@ def test_the_record_keeps_what_the_candidates_ranker_says(scripted):
 
 def test_candidates_may_be_named_by_a_spec(scripted):
     engine = scripted()
-    answer = ask(engine, question="where is d0 ?", candidates="bm25(variant=l)", m=1)
+    answer = ask(engine, question="where is d0 ?", candidates="bm25(variant=okapi)", m=1)
     assert answer.details["candidates"] == [3]
     assert answer.details["flags"] == ["single_chunk"]
 
@@ -249,7 +249,7 @@ def test_the_best_chunks_can_be_joined_and_read_once_more(scripted):
     engine = scripted(by_chunk(a=ONE_BIT, b=TWO_BITS, c=SURE, d=IDK))
     answer = ask(engine, top=2)
     assert answer.details["picked"] == [2, 0]
-    assert not engine.of("select")
+    assert not engine.of("decode")
     assert answer.spans == ((0, CONTEXT.index(" b0")), (CONTEXT.index(" c0"), CONTEXT.index(" d0")))
     assert "a0 x x x \n \n c0 x x x" in engine.of("generate")[0]
 
@@ -257,6 +257,22 @@ def test_the_best_chunks_can_be_joined_and_read_once_more(scripted):
 def test_top_never_takes_a_filtered_chunk_while_there_is_another(scripted):
     answer = ask(scripted(by_chunk(a=IDK, b=SURE, c=IDK, d=IDK)), top=3)
     assert answer.details["picked"] == [1]
+
+
+@pytest.mark.parametrize("context", [CONTEXT, "b0 x x"])
+def test_the_one_chunk_that_is_left_is_not_read_again_whatever_top_is(scripted, context):
+    """The filter leaves one of four, or there is only one."""
+    one, several = (scripted(by_chunk(a=IDK, b=SURE, c=IDK, d=IDK), batch_rows=1) for _ in range(2))
+    assert ask(several, context=context, top=3) == ask(one, context=context)
+    assert several.events == one.events
+    assert len(several.of("decode")) == 1
+
+
+def test_no_state_is_kept_while_the_best_chunks_are_read_once_more(scripted, monkeypatch):
+    engine, kept = scripted(by_chunk(a=ONE_BIT, b=TWO_BITS, c=SURE, d=IDK), batch_rows=1), []
+    monkeypatch.setattr(engine, "generate", lambda *_, **__: kept.extend(ref() for ref in engine._selected))
+    ask(engine, top=2)
+    assert kept == [None, None]
 
 
 def test_an_empty_context_is_answered_from_and_flagged(scripted):
@@ -279,6 +295,7 @@ def test_at_most_sixty_four_entropies_are_recorded(scripted):
         ({"profile": "poor"}, "fair or paper"),
         ({"clause": "some"}, "oprm or all or none"),
         ({"m": 0}, "m=0"),
+        ({"m": 3}, "m=3 says how many candidates are read: give candidates=RANKER beside it"),
         ({"top": 0}, "top=0"),
         ({"candidates": "bm52"}, "did you mean bm25"),
     ],

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from benchmarks.base import Task
-from comparison.provenance import method_version
 from methods.base import prompt_ids
-from methods.calibration import folder
 from methods.delta_scale import DeltaScale
 from methods.full import Full
 from methods.upi import UPI, calibrate, window_length
-from models.calibration import load, save
 from models.delta_scaling import scaling
 from models.engine import Engine
-from models.receptive_field import Profile, profile
+from models.receptive_field import profile
 from models.specs import ReaderSpec
 
 TASK = Task("t", "w1 w2 ", " : {question} ? :", "value", 6)
@@ -28,13 +20,8 @@ CONTEXT = " ".join(f"w{i % 50}" for i in range(3, 60))  # 63 tokens with the wor
 TEXT = " ".join(f"w{i * i % 57}" for i in range(200))
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
-def reader(mamba):
+def reader(mamba, cache):
     """Trained on 21 tokens, a third of the prompt."""
     return Engine(mamba.model, mamba.tokenizer, ReaderSpec("random", "nowhere", trained_length=21))
 
@@ -90,37 +77,6 @@ def test_a_share_of_one_is_the_constant_scale(reader, monkeypatch):
     assert torch.equal(seen[0], seen[1])
 
 
-def test_calibration_at_the_first_answer_is_a_phase_of_its_cost_and_is_kept(reader, tmp_path):
-    text = tmp_path / "text.txt"
-    text.write_text(TEXT, encoding="utf-8")
-    method, costs = UPI(reader, text=text), []
-    for _ in range(2):
-        with reader.meter() as cost:
-            answer = method.answer(CONTEXT, "w7", task=TASK)
-        costs.append(cost)
-    assert costs[0].prompt_tokens - costs[1].prompt_tokens == 20 * 8 * 21
-    assert {"calibrate", "prefill", "decode"} <= set(costs[0].seconds)
-    (only,) = folder("upi").iterdir()
-    made = load(Profile, only)
-    assert answer.details["calibration"] == f"{made.model}-{made.text}" == only.stem
-    with reader.meter() as cost:
-        assert UPI(reader, text=text).answer(CONTEXT, "w7", task=TASK) == answer
-    assert cost.prompt_tokens == costs[1].prompt_tokens
-
-
-def test_another_calibration_is_another_version_of_the_method(reader, tmp_path):
-    several = [calibrate(reader, text, windows=1) for text in (TEXT, TEXT[9:])]
-    names = [f"{made.model}-{made.text}" for made in several]
-    files = [folder("upi") / f"{name}.safetensors" for name in names]
-    methods = [UPI(reader, calibration=file) for file in files]
-    assert [method.weights for method in methods] == [{"calibration": name} for name in names]
-    texts = [tmp_path / "a.txt", tmp_path / "b.txt"]
-    for path, text in zip(texts, (TEXT, TEXT[9:]), strict=True):
-        path.write_text(text, encoding="utf-8")
-    methods += [UPI(reader, text=path) for path in texts]
-    assert len({method_version(UPI, method.weights) for method in methods}) == 4
-
-
 def test_windows_are_the_papers_but_no_shorter_than_the_training_nor_eight_times_it(reader):
     for trained, window in ((2048, 16_000), (4096, 16_000), (32_768, 32_768), (600, 4800), (None, 16_000)):
         reader.spec = ReaderSpec("random", "nowhere", trained_length=trained)
@@ -137,30 +93,12 @@ def test_a_reader_is_profiled_on_windows_at_even_spacing(reader):
     assert calibrate(reader, TEXT, windows=2).windows == 2
 
 
-def test_without_a_calibration_the_command_that_makes_one_is_named(reader):
-    with pytest.raises(ValueError, match=r"none in .*upi.*python -m methods.upi calibrate --model random$"):
-        UPI(reader)
-
-
-def test_a_calibration_of_another_model_is_refused_before_anything_is_read(reader, tmp_path):
-    made = calibrate(reader, TEXT, windows=1)
-    save(replace(made, model="0" * 16), tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"another model or precision: .*methods.upi calibrate"):
-        UPI(reader, calibration=tmp_path / "other.safetensors")
-    other = Engine(copy.deepcopy(reader.model), reader.tokenizer, reader.spec)
-    other.model.backbone.layers[0].mixer.D.data += 1
-    with pytest.raises(ValueError, match="none in"):
-        UPI(other)
-
-
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"share": 0.0}, "share=0 slows nothing down"),
         ({"share": 1.1}, "share=1.1"),
         ({"base": 0}, "base=0 is too small"),
-        ({"text": Path("nowhere.txt")}, "text=nowhere.txt is not there"),
-        ({"text": Path("a.txt"), "calibration": Path("b.safetensors")}, "both say .*: give one"),
         ({"clause": "some"}, "clause='some'"),
     ],
 )
@@ -176,19 +114,20 @@ def test_a_reader_of_unknown_training_needs_a_base(mamba):
         UPI(mamba)
 
 
-def test_a_reader_without_a_delta_is_refused_in_one_line(reader, tmp_path):
+def test_a_reader_whose_window_ends_at_the_base_is_refused_before_it_is_calibrated(reader, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text(TEXT, encoding="utf-8")
-    engine = SimpleNamespace(spec=reader.spec, model=torch.nn.Linear(2, 2))
-    for options in ({}, {"text": text}):
-        with pytest.raises(ValueError, match="has no delta") as error:
-            UPI(engine, **options)
-        assert "\n" not in str(error.value)
+    reader.window = 22  # a prompt of 21 and one new token
+    for options, shortest in (({}, 22), ({"text": text}, 22), ({"base": 30, "text": text}, 31)):
+        refused = f"upi changes prompts of {shortest} .* random reads 22 at most.*: give a smaller base=..."
+        with pytest.raises(ValueError, match=refused):
+            UPI(reader, **options)
+    assert window_length(reader) == 22
+    UPI(reader, base=20, text=text)
+    reader.window = 23
+    UPI(reader, text=text)
 
 
-@pytest.mark.parametrize(
-    ("text", "windows", "reason"), [(TEXT, 0, "windows=0"), ("w1 w2", 1, "has 2 tokens")]
-)
-def test_a_profile_that_cannot_be_made_is_refused(reader, text, windows, reason):
-    with pytest.raises(ValueError, match=reason):
-        calibrate(reader, text, windows=windows)
+def test_a_profile_over_no_windows_is_refused(reader):
+    with pytest.raises(ValueError, match="windows=0"):
+        calibrate(reader, TEXT, windows=0)

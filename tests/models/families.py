@@ -129,14 +129,17 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 FAMILIES = tuple(SIZES)
 READ_AGAIN = ("RecurrentGemma", "Rwkv", "xLSTM", "MiniMax")
-WINDOWS = {family: size.get("max_position_embeddings") for family, size in SIZES.items()} | {"Bamba": 262_144}
+UNPLACED = ("Jamba", "GraniteMoeHybrid", "NemotronH")  # hybrids whose attention knows no positions
+WINDOWS = {family: size.get("max_position_embeddings") for family, size in SIZES.items()}
+WINDOWS |= {"Bamba": 262_144} | dict.fromkeys(UNPLACED)
 
 
 @cache
-def random_model(family: str) -> PreTrainedModel:
-    """A model of the family with two layers of 32 channels, spread wide enough that its answers differ."""
+def random_model(family: str, **changes: Any) -> PreTrainedModel:
+    """A model of the family with two layers of 32 channels, spread wide enough that its answers differ; `changes`
+    are of its configuration."""
     ids = {"vocab_size": VOCABULARY, "eos_token_id": EOS, "bos_token_id": 2, "pad_token_id": 0}
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2} | SIZES[family]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2} | SIZES[family] | changes
     config = getattr(transformers, f"{family}Config")(**ids, **sizes)
     with torch.random.fork_rng():
         torch.manual_seed(1)

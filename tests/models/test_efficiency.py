@@ -87,7 +87,7 @@ def test_the_fallback_is_transformers_own_code_and_reads_the_same() -> None:
 def test_the_peak_is_counted_from_what_the_loaded_reader_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     contexts = write_contexts(TINY, (300,))
     gauge = Gauge(lambda: None, lambda: 100 << 30, lambda: None)  # read when the reader is loaded
-    monkeypatch.setattr("models.loading.device_gauge", lambda _: gauge)
+    monkeypatch.setattr("models.device_memory.device_gauge", lambda _: gauge)
     monkeypatch.setattr("models.floor.floor_seconds", lambda *_: 0.5)
     found = measure(TINY, Cell("full", 300, None, new_tokens=1), contexts[300])
     assert found is not None
@@ -250,7 +250,7 @@ def test_random_weights_on_a_device_that_is_not_there_are_one_line_and_exit_2(
     monkeypatch.setattr(efficiency, "in_process", lambda work, *arguments: work(*arguments))
     assert main(["--random", "falcon-mamba-7b", "--device", "cuda", "--lengths", "512"]) == 2
     assert capsys.readouterr().err == (
-        "models.efficiency: no CUDA device here (or a CPU build of torch): use --device cpu\n"
+        "python -m models.efficiency: error: no CUDA device here (or a CPU build of torch): use --device cpu\n"
     )
 
 
@@ -266,6 +266,14 @@ def test_a_file_gives_the_flags_and_flags_win_over_it(tmp_path: Path) -> None:
     assert (given.model, given.lengths, given.chunk_size) == ("smollm2", (512,), 99)
     assert (given.csv, given.dtype, given.methods) == (Path("t.csv"), "float16", ("full", "oprm"))
     assert efficiency.settings_of(["--config", path]).lengths == (2000, 4000)
+
+
+def test_half_a_flag_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file's setting would not give way to it."""
+    path = write_config(tmp_path, 'model = "tiny"')
+    with pytest.raises(SystemExit):
+        main(["--config", path, "--rand", "mamba-130m", "--dry-run"])
+    assert "unrecognized arguments: --rand" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--random=mamba-130m", "--model=smollm2"])
@@ -290,7 +298,7 @@ def test_a_file_that_cannot_be_used_is_one_line_and_exit_2(
 ) -> None:
     assert main(["--config", write_config(tmp_path, text)]) == 2
     said = capsys.readouterr().err
-    assert re.match(f"models.efficiency: .*{message}", said)
+    assert re.match(f"python -m models.efficiency: error: .*{message}", said)
     assert said.count("\n") == 1
     assert main(["--config", str(tmp_path / "none.toml")]) == 2
     assert "cannot read" in capsys.readouterr().err

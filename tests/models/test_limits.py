@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 import transformers
+from families import random_model
 
 from models.engine import Engine
-from models.limits import addressable_tokens, stop_at
+from models.limits import addressable_tokens, stop_at, window_of
 from models.shapes import SHAPES
 from models.specs import ReaderError
 
@@ -17,8 +19,6 @@ Reader = Callable[..., Engine]
 
 def test_the_limit_of_published_mamba2_readers_is_where_they_were_seen_to_fail() -> None:
     """mamba2-1.3b reads 200,000 tokens and crashes at 300,000 (state-spaces/mamba, issue 503)."""
-    import torch
-
     sizes = dict(SHAPES["mamba2-1.3b"]) | {"num_hidden_layers": 1}
     sizes.pop("model_type")
     with torch.device("meta"):
@@ -50,6 +50,38 @@ def test_micro_batches_stay_below_the_limit_and_a_longer_row_is_refused(
             call(rows(1, 46))
     with pytest.raises(ReaderError, match="more than the 45"):
         engine.score(rows(1, 40)[0], [7] * 7)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "placed"),
+    [
+        ("Llama", {}, True),
+        ("FalconH1", {}, True),
+        ("Bamba", {}, True),
+        ("Qwen3Next", {}, True),
+        ("Jamba", {}, False),
+        ("NemotronH", {}, False),
+        ("Zamba2", {}, True),
+        ("Zamba2", {"use_mem_rope": False}, False),
+        ("GraniteMoeHybrid", {}, False),
+        ("GraniteMoeHybrid", {"position_embedding_type": "rope"}, True),
+    ],
+)
+@torch.inference_mode()
+def test_a_reader_has_a_window_where_positions_change_what_it_reads(
+    family: str, changes: dict[str, object], placed: bool, rows: Callable[[int, int], list[list[int]]]
+) -> None:
+    model, places = random_model(family, **changes), torch.arange(20)[None]
+    ids = torch.tensor(rows(1, 20))
+    near, far = (model(input_ids=ids, position_ids=step * places).logits for step in (1, 3))
+    assert bool((near - far).abs().max() > 1e-2) == placed
+    window = window_of(model)
+    assert window == (model.config.max_position_embeddings if placed else None)
+
+
+def test_learned_positions_are_a_window_too() -> None:
+    config = transformers.GPT2Config(n_embd=32, n_layer=1, n_head=4, n_positions=77, vocab_size=64)
+    assert window_of(transformers.GPT2LMHeadModel(config)) == 77
 
 
 @pytest.mark.parametrize(

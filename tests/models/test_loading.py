@@ -6,13 +6,11 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub.constants
 import pytest
 import torch
-import transformers
 from huggingface_hub.errors import RevisionNotFoundError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -90,6 +88,24 @@ def test_a_folder_without_a_tokenizer_says_so(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
     assert "no tokenizer in" in complaint(folder)
+
+
+def test_a_folder_without_a_reader_or_with_one_that_has_no_tokenizer_is_a_whole_line(
+    folder: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(
+        ReaderError, match=rf"^no reader in {empty}: expected config.json, .* tokenizer.json$"
+    ):
+        loading.load_tokenizer(reader_spec(str(empty)))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(
+        ReaderError, match=r"tokenizer of .*: its files are not there, expected tokenizer.json$"
+    ):
+        loading.load_tokenizer(reader_spec(str(folder)))
 
 
 def test_a_broken_configuration_is_one_line(folder: Path) -> None:
@@ -213,6 +229,11 @@ def test_a_tokenizer_with_other_ids_than_the_published_is_refused(
         loading.load_tokenizer(replace(spec, no_answer_ids=(7,)))
 
 
+def test_a_reader_may_be_without_a_no_answer_word(folder: Path) -> None:
+    spec = ReaderSpec(name="some", path=str(folder), no_answer="")
+    assert loading.load_tokenizer(spec).eos_token == "<eos>"
+
+
 def test_the_engine_knows_the_commit_that_was_loaded(
     reader: Callable[..., Engine], random_model: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,24 +270,6 @@ def test_a_mamba_on_cuda_without_its_kernels_stops_and_names_the_packages(
     assert loading._kernel(random_model("Mamba"), cuda, allow_slow=False) == "cuda"
 
 
-@pytest.mark.parametrize(("hidden", "told"), [(128, False), (768, True)])
-def test_the_large_blocks_of_a_wide_mamba_on_a_cpu_go_back_to_the_system(
-    hidden: int, told: bool, random_model: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[tuple[int, int]] = []
-    library = SimpleNamespace(mallopt=lambda *setting: calls.append(setting))
-    monkeypatch.setattr(loading.ctypes, "CDLL", lambda _: library)
-    monkeypatch.setattr(random_model("Mamba").config, "hidden_size", hidden)
-    monkeypatch.setattr(loading.cpu_mamba, "attach", lambda _: 2)
-    assert loading._kernel(random_model("Mamba"), torch.device("cpu"), allow_slow=False) == "numba"
-    assert calls == ([(-3, 1 << 17), (-1, 1 << 18)] if told else [])
-
-
-def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading.ctypes, "CDLL", lambda _: SimpleNamespace())
-    loading._return_large_blocks()
-
-
 def test_a_kernel_package_that_is_there_but_does_not_load_counts_as_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,34 +277,3 @@ def test_a_kernel_package_that_is_there_but_does_not_load_counts_as_missing(
     monkeypatch.syspath_prepend(str(tmp_path))
     assert not loading._imports("broken_kernels")
     assert loading._imports("json")
-
-
-def test_on_cuda_the_micro_batch_is_what_half_the_free_memory_holds(
-    random_model: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Elsewhere(transformers.MambaForCausalLM):
-        device = torch.device("cuda")  # type: ignore[assignment]
-
-    config: Any = random_model("Mamba").config
-    model = Elsewhere(config)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2 * 24 * 32 * 4 * 1000, 0))
-    assert loading.token_budget(model) == 1000
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (80 << 30, 0))
-    assert loading.token_budget(model) == loading.MOST_BATCH_TOKENS
-    assert loading.token_budget(random_model("Mamba")) == loading.CPU_BATCH_TOKENS
-
-
-def test_keys_and_values_count_in_the_micro_batch(
-    random_model: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of two layers with half as many key and value heads as heads: two hidden vectors a token."""
-
-    class Elsewhere(transformers.LlamaForCausalLM):
-        device = torch.device("cuda")  # type: ignore[assignment]
-
-    config: Any = random_model("Llama").config
-    layers, hidden = config.num_hidden_layers, config.hidden_size
-    kept = 2 * layers * config.num_key_value_heads / config.num_attention_heads
-    token = int((24 + kept) * hidden * 4)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2 * token * 1000, 0))
-    assert loading.token_budget(Elsewhere(config)) == 1000

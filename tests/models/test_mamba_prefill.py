@@ -104,19 +104,18 @@ def test_other_shapes_are_read_as_well(settings, tiles):
 @torch.inference_mode()
 def test_the_last_layer_goes_on_from_the_scan_only_where_logits_are_wanted(monkeypatch):
     _, ours = pair()
-    wanted: list[tuple[int, int]] = []
+    wanted: dict[int, list[int]] = {}
     read = mamba_prefill.Layer.read
 
-    def record(layer: Any, *arguments: Any, **options: Any) -> None:
-        wanted.append((layer.layer, options["wanted"]))
-        read(layer, *arguments, **options)
+    def record(layer: Any, hidden: Any, tile: Any, *arguments: Any, **options: Any) -> None:
+        wanted.setdefault(tile.start, []).append(options["wanted"])
+        read(layer, hidden, tile, *arguments, **options)
 
     monkeypatch.setattr(mamba_prefill, "TILE", 8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     monkeypatch.setattr(mamba_prefill.Layer, "read", record)
     ours(draw(1, 21), logits_to_keep=11)
-    assert [steps for layer, steps in wanted if layer == 2] == [0, 2, 9]
-    assert [steps for layer, steps in wanted if layer == 1] == [6, 6, 9]
+    assert wanted == {0: [6, 6, 0], 6: [6, 6, 2], 12: [9, 9, 9]}  # of every tile, layer after layer
 
 
 @torch.inference_mode()

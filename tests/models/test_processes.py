@@ -1,4 +1,4 @@
-"""A child that would go on for minutes ends when its parent is killed."""
+"""A child that would go on for minutes ends when its parent is killed, and on Ctrl-C without a word."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,46 @@ def test_a_process_dies_with_its_parent(how):
 def test_a_process_whose_parent_is_gone_already_ends_at_once():
     ended = subprocess.run([sys.executable, "-c", CHILD, "1"], stdout=subprocess.PIPE, timeout=PATIENCE)
     assert (ended.returncode, ended.stdout) == (1, b"")
+
+
+STARTER = """
+import os, sys, time
+from models.processes import spawned
+def ready():
+    os.write(1, b"%d\\n" % os.getpid())
+if __name__ == "__main__":
+    try:
+        with spawned(1, ready) as submit:
+            submit(time.sleep, 300).result()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+elif sys.argv[1] == "starting":
+    ready()
+    time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("when", ["starting", "working"])
+def test_ctrl_c_ends_spawned_processes_without_a_traceback(when, tmp_path):
+    script = tmp_path / "starter.py"
+    script.write_text(STARTER)
+    starter = subprocess.Popen(
+        [sys.executable, str(script), when],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell ignores it
+    )
+    assert starter.stdout is not None
+    child = int(starter.stdout.readline())
+    try:
+        os.kill(child, signal.SIGINT)
+        time.sleep(0.3)
+        assert lives(child)
+        os.killpg(starter.pid, signal.SIGINT)
+        assert starter.communicate(timeout=PATIENCE) == ("interrupted\n", "")
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(starter.pid, signal.SIGKILL)

@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from models import scan_kernels
+from models import scan_kernels, threads
 from models import selective_scan as scan_module
-from models.scan_kernels import share
 from models.selective_scan import CHUNK, causal_conv_silu, selective_scan
 from models.vector_math import decay2, exp2, load, sigmoid, softplus, store
 
@@ -231,7 +230,7 @@ def test_no_states_are_kept_when_nobody_records_gradients(monkeypatch):
 @pytest.mark.parametrize("openmp", [True, False])
 def test_several_workers_give_what_one_gives(openmp, monkeypatch):
     if not openmp:
-        monkeypatch.setattr(scan_kernels, "gnu_openmp", lambda: None)
+        monkeypatch.setattr(threads, "gnu_openmp", lambda: None)
     inputs = draw(3, 40, 48, 16)
 
     def run(workers):
@@ -244,32 +243,6 @@ def test_several_workers_give_what_one_gives(openmp, monkeypatch):
 
     for one, many in zip(run(1), run(5), strict=True):
         assert torch.allclose(one, many, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("openmp", [True, False])
-def test_a_failure_in_any_worker_is_raised_here(openmp, monkeypatch):
-    if not openmp:
-        monkeypatch.setattr(scan_kernels, "gnu_openmp", lambda: None)
-
-    def kernel(worker, first, last):
-        if worker == 1:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        share(kernel, 10, 2)
-
-
-def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
-    def uncached(*signature, cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return njit(*signature, **options)
-
-    monkeypatch.setattr(scan_kernels, "njit", uncached)
-    conv = scan_kernels.build(scan_kernels.conv, "32133")
-    x, y = np.ones((1, 2, 16), np.float32), np.empty((1, 2, 16), np.float32)
-    conv(0, 0, 2, x, np.ones((1, 16), np.float32), np.zeros(16, np.float32), x[:, :0], y)
-    assert np.allclose(y, 1 / (1 + np.exp(-1)))
 
 
 def test_importing_compiles_nothing():

@@ -44,6 +44,7 @@ class FakeRun:
     graded: bool = False
     benchmark: str = "fake"
     label: str = "fake"
+    metric: str = "value@1"
     imported: tuple[str, ...] = ()
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -76,7 +77,7 @@ class FakeRun:
             {
                 "name": task.name,
                 "revision": "1",
-                "metric": "value@1",
+                "metric": self.metric,
                 "n": task.n,
                 "confirmatory": task.confirmatory,
                 "left_out": {
@@ -135,7 +136,7 @@ class FakeRun:
             "prediction": "Paris" if right else "Rome",
             "answers": ["Paris"],
             "score": score,
-            "metric": "value@1",
+            "metric": self.metric,
             "empty": False,
             "truncated": False,
             "error": None,

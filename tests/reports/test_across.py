@@ -17,7 +17,7 @@ from reports.__main__ import main
 from reports.across import join_tables, refuse_mixed, told_apart, write_joined_report
 from reports.collect import ReportError, read_run
 from reports.page import write_report
-from reports.tables import Table
+from reports.tables import Cell, Table
 
 
 def of_model(name: str, fake: FakeRun = SMALL, **settings: str) -> FakeRun:
@@ -34,7 +34,7 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("across")
     folders = [of_model(name).write(root / name) for name in ("falcon", "gemma-it")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw", lambda run, analysis, costs: [])
+        patch.setattr(plots, "draw", lambda *_: [])
         return write_joined_report(folders)
 
 
@@ -83,7 +83,7 @@ def headed(report: str, title: str) -> list[list[str]]:
 
 
 def joined_text(folders: list[Path], monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(plots, "draw", lambda run, analysis, costs: [])
+    monkeypatch.setattr(plots, "draw", lambda *_: [])
     return write_joined_report(folders).read_text(encoding="utf-8")
 
 
@@ -180,3 +180,12 @@ def test_a_run_folder_is_never_written_over(tmp_path, capsys):
     folders = [str(of_model(name).write(tmp_path / name)) for name in ("falcon", "gemma")]
     assert main([*folders, "--out", folders[0]]) == 2
     assert "is a run folder: expected another folder" in capsys.readouterr().err
+
+
+def test_a_heading_whose_sizes_differ_between_the_models_has_none():
+    def table(n: int) -> Table:
+        header = ["method", Cell("recall", code=True, after=f"(n {n})"), Cell("needle", after="(n 40)")]
+        return Table("t", header, [["m", "1", "2"]], "s")
+
+    joined = join_tables([("a", table(60)), ("b", table(59))])
+    assert joined.header == ["model", "method", Cell("recall", code=True), Cell("needle", after="(n 40)")]

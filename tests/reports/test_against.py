@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -91,15 +92,21 @@ def test_a_method_that_answers_as_before_says_nothing_of_what_would_show(tmp_pat
     text = _summary(compare_runs(*runs))
     assert text == "No method is shown to be worse or better than before."
 
-    def edit(row: Row) -> Row:
-        turned = row["method"] == "oprm" and row["task"] == "recall" and row["example"][-1] == "3"
-        return row | {"score": 1.0 - row["score"]} if turned else row
+    def turned(row: Row, most: int) -> Row:
+        place = row["method"], row["task"], row["example"][-1]
+        other = place == ("oprm", "recall", "3") and int(row["example"][-2:]) < most
+        return row | {"score": 1.0 - row["score"]} if other else row
 
-    changed = compare_runs(read_run(replace(SMALL, edit=edit).write(tmp_path / "changed")), runs[1])
-    seen = changed.contrasts["oprm", "macro", "all"].difference.detectable
-    assert _summary(changed).endswith(
-        f" A difference of {100 * seen:.1f} points or more would reliably show."
-    )
+    for most, said in ((20, True), (60, False)):
+        fake = replace(SMALL, edit=partial(turned, most=most))
+        changed = compare_runs(read_run(fake.write(tmp_path / str(most))), runs[1])
+        found = changed.contrasts["oprm", "macro", "all"]
+        assert not found.significant
+        assert found.difference.estimate.beyond_zero is not said
+        words = (
+            f" A difference of {100 * found.difference.detectable:.1f} points or more would reliably show."
+        )
+        assert _summary(changed).endswith(words) is said
 
 
 def other_question(folder: Path) -> None:

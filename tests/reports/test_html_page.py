@@ -8,8 +8,10 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -210,15 +212,19 @@ document.body.dataset.found = JSON.stringify([falling, rising, header.getAttribu
 </script>"""
 
 
+def found_by(script: str, page: Path, folder: Path, address: str = "") -> Any:
+    """What a script of the test finds on the page."""
+    # The page's own policy would not let it run.
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8"))
+    (folder / "p.html").write_text(text.replace("</body>", f"{script}</body>"), encoding="utf-8")
+    found = re.search(r'data-found="([^"]*)"', browse(folder / "p.html", address))
+    assert found
+    return json.loads(unescape(found[1]))
+
+
 def sorted_by(heading: str, page: Path, folder: Path) -> tuple[list[str], list[str], str]:
     """A column after one click on its heading and after two, and the state that the heading then tells."""
-    # The page's own policy would not let the test's script run.
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8"))
-    script = SORT.replace("HEADING", heading)
-    (folder / "p.html").write_text(text.replace("</body>", f"{script}</body>"), encoding="utf-8")
-    found = re.search(r'data-found="([^"]*)"', browse(folder / "p.html"))
-    assert found
-    return json.loads(found[1].replace("&quot;", '"'))
+    return found_by(SORT.replace("HEADING", heading), page, folder)
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
@@ -243,3 +249,43 @@ def test_a_browser_sorts_memory_by_its_size_and_not_by_its_unit(tmp_path):
     falling, rising, _ = sorted_by("peak memory", html, tmp_path)
     assert falling == ["3.0 GiB", "1.2 GiB", "512 MiB", "90 MiB"]
     assert rising == falling[::-1]
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_a_browser_keeps_dashes_last_whichever_way_a_column_is_turned(page, tmp_path):
+    falling, rising, _ = sorted_by("retrieval", page, tmp_path)
+    assert falling == rising == ["20 %", "–", "–", "–"]
+
+
+WALK = """<script>
+const panelOf = (selector) => Array.from(document.querySelectorAll("#drill " + selector));
+const shownNow = () => panelOf("article header code").map((one) => one.textContent);
+const [method, against, task, bucket] = panelOf("select");
+const found = { note: panelOf("p.note")[0].textContent, first: shownNow(),
+  buckets: Array.from(bucket.options, (one) => one.value) };
+const more = panelOf("button").at(-1);
+more.click(); found.second = shownNow();
+more.click(); found.third = shownNow();
+found.hidden = more.hidden;
+const choose = (list, value) => { list.value = value; list.dispatchEvent(new Event("change")); };
+choose(bucket, "short"); found.narrow = location.hash;
+choose(task, "quiz_absent"); found.other = location.hash;
+document.body.dataset.found = JSON.stringify(found);
+</script>"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_a_browser_walks_through_the_questions_of_a_mean_bucket_by_bucket_and_task_by_task(tmp_path):
+    cells = (("long", {}), ("short", {}), ("medium", {}))
+    tasks = (FakeTask("quiz", cells[:2], 25), FakeTask("quiz_absent", cells[2:], 25, confirmatory=False))
+    html = write_report(replace(SMALL, tasks=tasks, skill=lambda *_: 0.5).write(tmp_path))
+    address = "#" + urlencode({"method": "oprm", "task": "macro", "bucket": "all"})
+    found = found_by(WALK, html.with_name("report.html"), tmp_path, address)
+    assert found["note"].startswith("50 questions;")  # none of the unanswerable ones
+    assert found["buckets"] == ["all", "short", "long"]
+    assert [len(found[name]) for name in ("first", "second", "third")] == [20, 40, 50]
+    assert len(set(found["third"])) == 50
+    assert found["third"][:40] == found["second"]
+    assert found["hidden"]
+    assert "bucket=short" in found["narrow"]
+    assert found["other"] == "#method=oprm&versus=full&task=quiz_absent&bucket=all"

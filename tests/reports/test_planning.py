@@ -63,31 +63,36 @@ def test_sizes_that_make_no_sense_are_refused_in_one_line(capsys, arguments, mes
 
 
 @pytest.mark.parametrize(
-    ("method", "settings", "tokens", "calls"),
+    ("reads", "settings", "tokens", "calls"),
     [
-        ("full", {}, 1000 + 500 + 2 * 30, 2),
-        ("closed_book", {}, 2 * 30, 2),
-        ("truncate", {}, 250 + 250 + 2 * 30, 2),
-        ("truncate", {"budget": "700"}, 700 + 500 + 2 * 30, 2),
-        ("rag", {"k": "3"}, 750 + 500 + 2 * 30, 2),
-        ("oprm", {}, 1500 + 6 * 30, 4),
-        ("oprm", {"chunk_size": "500"}, 1500 + 3 * 30, 3),
-        ("oprm", {"candidates": "bm25", "m": "3"}, 750 + 500 + 5 * 30, 4),  # of four chunks, of two
-        ("oprm", {"candidates": "none", "m": "3"}, 1500 + 6 * 30, 4),
-        ("oprm", {"top": "3"}, 1500 + 6 * 30 + 750 + 500 + 2 * 30, 6),
-        ("oprm", {"candidates": "bm25", "m": "1", "top": "3"}, 2 * 250 + 2 * 30, 2),
+        ("whole", {}, 1000 + 500 + 2 * 30, 2),
+        ("nothing", {}, 2 * 30, 2),
+        ("parts", {}, 250 + 250 + 2 * 30, 2),
+        ("parts", {"budget": "700"}, 700 + 500 + 2 * 30, 2),
+        ("parts", {"k": "3"}, 750 + 500 + 2 * 30, 2),
+        ("rows", {}, 1500 + 6 * 30, 4),
+        ("rows", {"chunk_size": "500"}, 1500 + 3 * 30, 3),
+        ("rows", {"candidates": "bm25", "m": "3"}, 750 + 500 + 5 * 30, 4),  # of four chunks, of two
+        ("rows", {"candidates": "none", "m": "3"}, 1500 + 6 * 30, 4),
+        ("rows", {"top": "3"}, 1500 + 6 * 30 + 750 + 500 + 2 * 30, 6),
+        ("rows", {"candidates": "bm25", "m": "1", "top": "3"}, 2 * 250 + 2 * 30, 2),
     ],
 )
-def test_the_planned_cost_counts_what_is_read(method, settings, tokens, calls):
-    found = planned_cost(method, settings, [1000, 500], chunk_size=250, wording=30)
+def test_the_planned_cost_counts_what_is_read(reads, settings, tokens, calls):
+    found = planned_cost(reads, settings, [1000, 500], chunk_size=250, wording=30)
     assert found == PlannedCost(tokens, calls)
 
 
 def test_the_cost_of_a_plugin_is_not_known():
-    assert planned_cost("mine", {}, [100], chunk_size=10, wording=5) is None
+    assert planned_cost("", {}, [100], chunk_size=10, wording=5) is None
 
 
 def test_chunks_that_overlap_are_read_in_full():
     # 1,000 tokens in chunks of 250 that begin every 200: four of 250 and one of 200; 500 tokens: 250, 250, 100.
-    found = planned_cost("oprm", {"overlap": "50"}, [1000, 500], chunk_size=250, wording=30)
+    found = planned_cost("rows", {"overlap": "50"}, [1000, 500], chunk_size=250, wording=30)
     assert found == PlannedCost(1200 + 5 * 30 + 600 + 3 * 30, 4)
+
+
+def test_too_few_questions_are_said_to_show_nothing_by_the_program_as_by_a_dry_run(capsys):
+    assert main(["power", "--sd", "0.5", "--n", "2"]) == 0
+    assert capsys.readouterr().out.split("\n")[1] == "n       2  no difference, there are too few questions"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_run import SMALL, Row, facts_task, needle_task
+from matplotlib.figure import Figure
 
 from reports import charts, drawing, lines, plots
 from reports.analysis import analyse
 from reports.collect import MethodInfo, Run, TaskInfo, read_run
-from reports.cost import cost_rows
+from reports.cost import cost_rows, octave
 from reports.drawing import Picture
 from reports.page import write_report
 from reports.statistics import Estimate
@@ -33,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draw(run: Run) -> list[Picture]:
-    return plots.draw(run, analyse(run), cost_rows(run))
+    return plots.draw(run, analyse(run), cost_rows(run), run.folder)
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:
@@ -70,6 +72,13 @@ def test_the_lines_are_the_results_by_bucket(folder):
     }
     assert len(shown) == 4 * 2 * 2
     assert all(results[place] == mean for place, mean in shown.items())
+
+
+def test_the_captions_of_the_lines_tell_how_many_questions_a_point_holds(folder):
+    run = read_run(folder)
+    drawn = lines.draw_facts(run, analyse(run), folder), lines.draw_lengths(run, analyse(run), folder)
+    assert "(12 to 30 questions a point)" in drawn[0].caption
+    assert "(20 questions a point)" in drawn[1].caption
 
 
 def test_the_cells_of_the_map_are_means_of_the_records(folder):
@@ -133,6 +142,26 @@ def test_the_caption_names_the_trained_length_only_where_the_line_is_drawn(tmp_p
         assert ("(1500)" in plots._needle_caption(run, grids)) == drawn
 
 
+@pytest.mark.parametrize(
+    ("lost", "size", "uneven_depths"),
+    [
+        ((), "(10 questions a cell).", False),
+        (("needle-0001",), "(9 to 10 questions a cell).", True),
+        (
+            [f"needle-{number:04d}" for number in range(10)],
+            "(0 to 10 questions a cell; hatched: none).",
+            True,
+        ),
+        (("needle-0001", "needle-0011"), "(9 to 10 questions a cell).", False),
+    ],
+)
+def test_the_caption_of_the_map_tells_how_many_questions_a_cell_holds(tmp_path, lost, size, uneven_depths):
+    fake = replace(SMALL, edit=lambda row: None if row["example"] in lost else row)
+    caption = draw(read_run(fake.write(tmp_path)))[-1].caption
+    assert size in caption
+    assert ("a mean by length weighs some of them more" in caption) == uneven_depths
+
+
 def test_methods_are_told_apart_without_colour():
     methods = tuple(MethodInfo(f"m{i}", i % 3 == 2) for i in range(9))
     run = Run(Path(), {"settings": {"model": "tiny", "baseline": "m0"}}, methods, (), {}, {})
@@ -171,6 +200,22 @@ def test_the_frontier_holds_what_nothing_beats_in_both_and_no_control():
     assert charts.frontier(points) == {"slow and best", "fast", "between"}
 
 
+def test_the_caption_of_the_frontier_leaves_controls_aside(tmp_path):
+    skills = {"oracle_chunk": 1.2, "full": 0.3, "oprm": 0.6}
+    fake = replace(
+        SMALL,
+        methods=(("full", False), ("oprm", False), ("oracle_chunk", True)),
+        skill=lambda method, *_: skills[method],
+    )
+    run = read_run(fake.write(tmp_path))
+    drawn = charts.draw_quality(run, analyse(run), cost_rows(run), tmp_path)
+    shown = {row[1]: (row[2], row[5], row[-1]) for row in drawn.rows}
+    assert shown["oracle_chunk"][0] < shown["oprm"][0]
+    assert shown["oracle_chunk"][1] > shown["oprm"][1]
+    assert (shown["oracle_chunk"][2], shown["oprm"][2]) == (0, 1)
+    assert "controls aside" in drawn.caption
+
+
 def test_the_quality_picture_shows_the_macro_means_and_the_time_ratios(folder):
     shown = {row["method"]: row for row in rows(folder, "quality_picture.csv")}
     means = {row["method"]: row for row in rows(folder, "results.csv") if row["task"] == "macro"}
@@ -192,18 +237,61 @@ def test_the_forest_shows_the_paired_differences_with_the_macro_row(folder):
     assert ("oprm", "macro") in shown
 
 
-def test_time_against_length_gathers_the_warm_answers_by_octave(grown):
-    run = read_run(grown)
-    shown = {(row["method"], row["length"]): row for row in rows(grown, "cost_length_picture.csv")}
-    assert {length for _, length in shown} == {"1024", "2048"}
-    warm = [
-        one.cost["seconds"]["total"]
-        for task in run.tasks
-        for one in run.answers("oprm", task.name).values()
-        if one.length == 2000 and not one.cold
+def uneven(row: Row) -> Row:
+    """The row with a context of about the length of its bucket: 1,000 to 1,009 tokens, or 2,000 to 2,009."""
+    return row | {"length": int(row["tags"].get("length", 1000)) + int(row["example"][-1])}
+
+
+def test_time_against_length_gathers_the_warm_answers_by_octave_at_their_mean_length(tmp_path):
+    run = read_run(replace(SMALL, edit=uneven).write(tmp_path))
+    drawn = charts.draw_cost(run, tmp_path)
+    warm = [one for one in run.answers("oprm", "needle").values() if not one.cold]
+    expected = []
+    for octave_of in (1000, 2000):
+        cell = [one for one in warm if octave_of <= one.length < octave_of + 10]
+        seconds = np.median([one.cost["seconds"]["total"] for one in cell])
+        expected.append(("tiny", "oprm", np.mean([one.length for one in cell]), len(cell), seconds))
+    assert [row for row in drawn.rows if row[1] == "oprm"] == [
+        (*names, pytest.approx(length), n, pytest.approx(seconds)) for *names, length, n, seconds in expected
     ]
-    assert float(shown["oprm", "2048"]["seconds_median"]) == pytest.approx(np.median(warm))
-    assert int(shown["oprm", "2048"]["n"]) == len(warm)
+    assert len({row[2] for row in drawn.rows}) == 2
+    assert 1000 < drawn.rows[0][2] < 1009
+
+
+def test_time_against_length_leaves_out_the_tasks_of_one_length_and_says_so(tmp_path):
+    drawn = charts.draw_cost(read_run(replace(SMALL, edit=uneven).write(tmp_path)), tmp_path)
+    assert drawn.tasks == ("needle",)
+    assert "on `needle` (tasks whose contexts are all near one power of two are left out)" in drawn.caption
+    assert "(19 to 20 questions a point)" in drawn.caption
+    assert "in proportion" in drawn.caption
+
+
+def test_a_slope_over_several_tasks_is_not_told_as_a_cost_in_proportion(tmp_path):
+    other = replace(SMALL.tasks[2], name="needle_absent")
+    run = read_run(replace(SMALL, tasks=(SMALL.tasks[2], other), edit=uneven).write(tmp_path))
+    drawn = charts.draw_cost(run, tmp_path)
+    assert drawn.tasks == ("needle", "needle_absent")
+    assert "on 2 tasks." in drawn.caption
+    assert "difference between tasks" in drawn.caption
+    assert "proportion" not in drawn.caption
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.1, 1.0, 100.0])
+def test_seconds_and_lengths_are_written_without_powers_of_ten(tmp_path, monkeypatch, scale):
+    def edit(row: Row) -> Row:
+        total = scale * row["cost"]["seconds"]["total"]
+        return uneven(row) | {"cost": row["cost"] | {"seconds": {"total": total}}}
+
+    figures: list[Figure] = []
+    monkeypatch.setattr(charts, "save", lambda drawn, _: figures.append(drawn))
+    charts.draw_cost(read_run(replace(SMALL, edit=edit).write(tmp_path)), tmp_path)
+    (panel,) = figures[0].axes
+    figures[0].draw_without_rendering()
+    for axis in (panel.xaxis, panel.yaxis):
+        low, high = axis.get_view_interval()
+        assert sum(low <= place <= high for place in axis.get_majorticklocs()) >= 2
+        assert not any(label.get_text() for label in axis.get_ticklabels(minor=True))
+        assert all(re.fullmatch(r"[\d,.]+", label.get_text()) for label in axis.get_ticklabels())
 
 
 def test_contexts_of_one_length_make_no_picture_of_cost(folder):
@@ -214,7 +302,7 @@ def test_contexts_of_one_length_make_no_picture_of_cost(folder):
     ("length", "place"), [(1000, 1024), (1448, 1024), (1449, 2048), (1500, 2048), (3, 4), (1, 1)]
 )
 def test_an_octave_is_the_nearest_power_of_two(length, place):
-    assert charts.octave(length) == place
+    assert octave(length) == place
 
 
 def test_ranges_of_lengths_are_a_line_by_length(tmp_path):
@@ -228,7 +316,7 @@ def test_numbers_that_may_be_anything_are_no_lengths(tmp_path):
     for place, buckets in enumerate([("1", "2", "3"), ("1", "2", "3+"), ("1-hop", "2-hop")]):
         task = replace(SMALL.tasks[0], name="quiz", cells=tuple((bucket, {}) for bucket in buckets))
         run = read_run(replace(SMALL, tasks=(task,), skill=lambda *_: 0.5).write(tmp_path / str(place)))
-        assert lines.draw_lengths(run, analyse(run)) is None
+        assert lines.draw_lengths(run, analyse(run), tmp_path) is None
 
 
 def test_a_band_stands_only_where_there_are_twenty_clusters(tmp_path, monkeypatch):
@@ -241,5 +329,20 @@ def test_a_band_stands_only_where_there_are_twenty_clusters(tmp_path, monkeypatc
         return None if row["bucket"] == "100" and int(row["example"][-4:]) % 3 else row
 
     run = read_run(replace(SMALL, tasks=(facts_task("recall", (10, 100), 30),), edit=edit).write(tmp_path))
-    lines.draw_facts(run, analyse(run))
+    lines.draw_facts(run, analyse(run), tmp_path)
     assert drawn == [[True, False]] * 3
+
+
+def test_numbers_of_facts_lie_where_they_belong_and_lengths_evenly(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    drawn: list[list[float]] = []
+    plot = Axes.plot
+    monkeypatch.setattr(
+        Axes, "plot", lambda own, x, y, **more: drawn.append(list(x)) or plot(own, x, y, **more)
+    )
+    tasks = (facts_task("recall", (10, 25, 100), 21), needle_task((1000, 2000, 8000), (0,), 21))
+    run = read_run(replace(SMALL, methods=SMALL.methods[:1], tasks=tasks).write(tmp_path))
+    lines.draw_facts(run, analyse(run), tmp_path)
+    lines.draw_lengths(run, analyse(run), tmp_path)
+    assert drawn == [[10, 25, 100], [0, 1, 2]]

@@ -20,7 +20,8 @@ from fake_run import DEMO, SMALL, FakeRun, FakeTask, Row, facts_task
 
 from reports import page, plots, write_report
 from reports.__main__ import main
-from reports.collect import ReportError
+from reports.collect import ReportError, read_run
+from reports.signature import signature
 
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_FILES = (
@@ -41,10 +42,14 @@ def read(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def report_of(fake: FakeRun, folder: Path) -> str:
+    return report_of_folder(fake.write(folder))
+
+
+def report_of_folder(folder: Path) -> str:
     """The text alone: pictures take most of a report's time and have tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw", lambda run, analysis, costs: [])
-        return write_report(fake.write(folder)).read_text(encoding="utf-8")
+        patch.setattr(plots, "draw", lambda *_: [])
+        return write_report(folder).read_text(encoding="utf-8")
 
 
 def opening(report: str) -> str:
@@ -76,9 +81,10 @@ def test_a_report_made_again_from_the_folder_alone_is_the_same(folder, tmp_path)
 
 def test_the_files_hold_the_columns_that_others_rely_on(folder):
     results, paired = read(folder, "results.csv"), read(folder, "paired.csv")
-    assert list(results[0]) == ["model", "method", "task", "bucket", "n", "clusters", "mean", "low", "high"]
+    columns = ["model", "method", "task", "bucket", "n", "clusters", "mean", "low", "high", "metric"]
+    assert list(results[0]) == columns
     columns = "model,method,baseline,task,bucket,n,clusters,delta,low,high,p,p_adjusted,family,effect"
-    more = "wins,ties,losses,correlation,detectable,margin,no_worse"
+    more = "wins,ties,losses,correlation,detectable,margin,no_worse,metric"
     assert list(paired[0]) == [*columns.split(","), *more.split(",")]
     assert {row["bucket"] for row in results if row["task"] == "recall"} == {"all", "10", "100"}
     assert {row["bucket"] for row in results if row["task"] == "macro"} == {"all"}
@@ -202,6 +208,58 @@ def test_every_table_has_a_signature(folder):
     assert "Holm m=2 · Benjamini-Hochberg m=6" in section(report, "Main table")
 
 
+def test_two_reports_that_differ_in_the_metric_alone_differ_in_every_file_of_numbers(tmp_path):
+    fake = replace(SMALL, tasks=(facts_task("lcc", (10,), 6), facts_task("rb", (10,), 6)))
+    kinds = ("difflib", "levenshtein")
+    for kind in kinds:
+        report_of(replace(fake, metric=f"code_similarity_{kind}@1"), tmp_path / kind)
+    for name in ("report.md", "results.csv", "paired.csv", "report.json", "report.html", "tables.tex"):
+        texts = [(tmp_path / kind / name).read_text(encoding="utf-8").replace("\\_", "_") for kind in kinds]
+        for kind, text in zip(kinds, texts, strict=True):
+            assert f"code_similarity_{kind}@1" in text
+            assert all(f"code_similarity_{other}" not in text for other in kinds if other != kind)
+    assert "`tiny@local-0123 · lcc@1, rb@1 (code_similarity_levenshtein@1) · n" in (
+        tmp_path / "levenshtein" / "report.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_a_signature_names_a_metric_once_behind_all_of_its_tasks(tmp_path):
+    tasks = tuple(facts_task(name, (10,), 6) for name in ("qasper", "lcc", "hotpotqa", "rb"))
+    fake = replace(SMALL, tasks=tasks)
+    run = read_run(fake.write(tmp_path))
+    metrics = {"qasper": "qa_f1@1", "lcc": "code@2", "hotpotqa": "qa_f1@1", "rb": ""}
+    run = replace(run, tasks=tuple(replace(task, metric=metrics[task.name]) for task in run.tasks))
+    assert " · qasper@1, hotpotqa@1 (qa_f1@1); lcc@1 (code@2); rb@1 · n" in signature(run, list(metrics))
+    assert " · lcc@1 (code@2) · n" in signature(run, ["lcc"])
+
+
+def test_the_gpus_that_gave_the_answers_stand_in_the_signature(tmp_path):
+    fake = replace(
+        SMALL,
+        tasks=(facts_task("recall", (10,), 6),),
+        settings={"device": "cuda", "kernel": "mamba_ssm"},
+        edit=lambda row: row | {"session": row["example"][-1]},
+    )
+    fake.write(tmp_path)
+    info = json.loads((tmp_path / "run.json").read_text())
+    gpus = ("NVIDIA H100 80GB HBM3", "NVIDIA H200", "NVIDIA H100 80GB HBM3")
+    info["sessions"] = {
+        str(number): {"created": str(number), "machine": {"gpu": name}} for number, name in enumerate(gpus)
+    }
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    report = report_of_folder(tmp_path)
+    assert "· cuda (NVIDIA H100 80GB HBM3 and NVIDIA H200) mamba_ssm`" in report
+    assert "3 sessions differ in machine" in report
+
+
+def test_a_machine_that_is_no_object_is_one_line(tmp_path):
+    SMALL.write(tmp_path)
+    info = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(info | {"machine": "here"}))
+    with pytest.raises(ReportError, match='machine is "here", expected an object'):
+        report_of_folder(tmp_path)
+
+
 def test_a_context_cut_to_the_window_is_said_in_the_methods_name(tmp_path):
     fake = replace(SMALL, edit=lambda row: row | {"truncated": row["method"] == "full"})
     report = report_of(fake, tmp_path)
@@ -227,7 +285,7 @@ def test_a_margin_says_who_is_no_worse_in_every_table_of_differences(tmp_path):
     skills = {"full": 0.9, "oprm": 0.9, "rag:retriever=bm25": 0.2}
     fake = replace(SMALL, skill=lambda method, *_: skills.get(method, 0.1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw", lambda run, analysis, costs: [])
+        patch.setattr(plots, "draw", lambda *_: [])
         report = page.write_report(fake.write(tmp_path), margin=0.15).read_text(encoding="utf-8")
     section_text = section(report, "Paired differences")
     verdicts = dict(re.findall(r"\| `([\w:=]+)`[^|]*\| macro .* \| ([^|]+) \|\n", section_text))
@@ -249,7 +307,7 @@ def test_failures_are_left_out_on_request_from_both_sides_and_the_signature_says
 
     fake = replace(SMALL, edit=edit)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw", lambda run, analysis, costs: [])
+        patch.setattr(plots, "draw", lambda *_: [])
         report = page.write_report(fake.write(tmp_path), failures="exclude").read_text(encoding="utf-8")
     (row,) = [
         row
@@ -294,7 +352,7 @@ def test_one_folder_gets_its_report(tmp_path, capsys):
 def test_a_bad_folder_is_one_line_on_stderr_and_status_two(tmp_path, capsys):
     assert main([str(tmp_path / "nowhere")]) == 2
     message = "is not a folder: expected a run folder such as runs/demo"
-    assert capsys.readouterr().err == f"error: {tmp_path}/nowhere {message}\n"
+    assert capsys.readouterr().err == f"python -m reports: error: {tmp_path}/nowhere {message}\n"
 
 
 @pytest.mark.parametrize(

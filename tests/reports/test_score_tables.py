@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from fake_run import SMALL, FakeTask, facts_task
+from fake_run import SMALL, FakeRun, FakeTask, facts_task
 
 from reports.analysis import analyse
 from reports.collect import read_run
-from reports.score_tables import ONE_CLUSTER, UNLIKE, absent_table, main_table, method_cell, paired_tables
+from reports.score_tables import UNKNOWN, UNLIKE, absent_table, main_table, method_cell, paired_tables
+from reports.tables import Cell
 
 
 def test_an_imported_method_is_marked_in_its_cell(tmp_path):
@@ -59,5 +61,46 @@ def test_a_mean_without_an_interval_is_no_number_beside_a_dash(tmp_path):
     macro = [row[-1] for row in main.rows]
     assert all(cell.text.endswith(" (no interval)") and not cell.after for cell in macro)
     assert "±" not in "".join(cell.text for cell in macro)
-    assert ONE_CLUSTER in main.notes[0]
-    assert ONE_CLUSTER in paired_tables(run, analyse(run))[0].notes[0]
+    assert UNKNOWN in main.notes[0]
+    assert UNKNOWN in paired_tables(run, analyse(run))[0].notes[0]
+
+
+def saturated(score: dict[tuple[str, str], float], **more: Any) -> FakeRun:
+    """Two tasks of forty questions, each of which a method answers alike."""
+    tasks = (facts_task("recall", (10,), 40), FakeTask("needle", (("x", {}),), 40))
+    fake = FakeRun((("full", False), ("oprm", False)), tasks, lambda *_: 0.5, **more)
+    return replace(fake, edit=lambda row: row | {"score": score[row["method"], row["task"]]})
+
+
+def test_a_macro_mean_of_saturated_tasks_has_no_width_and_prints_none(tmp_path):
+    means = {
+        ("full", "recall"): 0.0,
+        ("full", "needle"): 1.0,
+        ("oprm", "recall"): 0.25,
+        ("oprm", "needle"): 0.8,
+    }
+    run = read_run(saturated(means).write(tmp_path))
+    main = main_table(run, analyse(run))
+    assert main
+    rows = [[cell.text for cell in row if isinstance(cell, Cell)] for row in main.rows]
+    assert rows[0][1:] == ["0.0 [0.0, 8.8]", "100.0 [91.2, 100.0]", "50.0 (no interval)"]
+    assert rows[1][1:] == ["25.0 (no interval)", "80.0 (no interval)", "52.5 (no interval)"]
+    assert UNKNOWN in main.notes[0]
+    # Half a point of difference, the same in every cluster: nothing that tells the two apart.
+    assert [row[-1].strong for row in main.rows if isinstance(row[-1], Cell)] == [True, True]
+
+
+def test_a_difference_without_width_tells_apart_where_so_many_clusters_can_hide_nothing_else(tmp_path):
+    means = {
+        ("full", "recall"): 0.0,
+        ("full", "needle"): 0.0,
+        ("oprm", "recall"): 0.0,
+        ("oprm", "needle"): 1.0,
+    }
+    run = read_run(saturated(means).write(tmp_path))
+    main = main_table(run, analyse(run))
+    assert main
+    assert [row[-1].strong for row in main.rows if isinstance(row[-1], Cell)] == [False, True]
+    level = {(method, task): 0.5 + 0.04 * (method == "oprm") for method, task in means}
+    run = read_run(saturated(level).write(tmp_path / "level"))
+    assert analyse(run).rankings["recall"].leaders == ("oprm", "full")

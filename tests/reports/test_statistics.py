@@ -349,3 +349,31 @@ def test_equal_labels_are_one_cluster_whatever_their_order():
     clusters = partition(["b", "a", "b", "c"])
     assert clusters.count == 3
     assert sorted(clusters.sums(np.array([1.0, 2.0, 4.0, 8.0]))) == [2.0, 5.0, 8.0]
+
+
+# --- what a test would show
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.8])
+def test_the_detectable_difference_is_found_four_times_in_five_by_the_test_beside_it(apart):
+    rng = np.random.default_rng(31)
+    tasks = np.repeat([0, 1], 75)
+
+    def drawn(mean: float) -> np.ndarray:
+        return rng.normal(0.0, 0.3, 150) + mean + np.where(tasks == 0, apart, -apart)
+
+    zeros, labels = np.zeros(150), np.arange(150)
+    seen = np.mean([difference(drawn(0.0), zeros, labels, tasks).detectable for _ in range(50)])
+    p = [sign_flip(drawn(seen), labels, tasks, seed=place, draws=400) for place in range(500)]
+    assert 0.74 <= np.mean(np.array(p) < 0.05) <= 0.87
+
+
+def test_a_mean_of_tasks_that_are_each_all_right_or_all_wrong_has_no_interval():
+    tasks = np.repeat([0, 1], 40)
+    found = mean_interval(tasks.astype(float), np.arange(80), tasks)
+    assert (found.mean, found.rule) == (pytest.approx(0.5), "t")
+    assert np.isnan([found.se, found.low, found.high]).all()
+    alike = mean_interval(np.full(40, 0.25), np.arange(40))
+    assert alike.mean == pytest.approx(0.25)
+    assert math.isnan(alike.low)
+    assert mean_interval(np.ones(80), np.arange(80), tasks).rule == "wilson"

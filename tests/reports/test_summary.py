@@ -86,7 +86,7 @@ def test_the_same_questions_need_no_words(tmp_path):
 def test_a_tie_with_the_baseline_is_called_the_same_score(tmp_path, methods):
     text = paragraph(scored(methods, full=range(100), imp=range(100)), tmp_path)
     assert "`full` answers best" in text
-    assert "No method beats `full`; `imp` comes closest, with the same score (0.0 to 0.0" in text
+    assert "No method beats `full`; `imp` comes closest, with the same score (no interval" in text
     assert "–" not in text
 
 
@@ -113,3 +113,54 @@ def test_a_mean_without_an_interval_says_so_and_claims_nothing(tmp_path):
     assert "points above the baseline `full` (no interval). No difference is claimed (p = 0.000" in text
     assert "`rag` cannot be told from `imp`: the difference has no interval." in text
     assert "–" not in text
+
+
+def pulled(won: int, lost: int, others: int = 0) -> FakeRun:
+    """Two tasks of a hundred: the rival wins so many of one and loses so many of the other; of `others` further
+    methods none differs from the baseline."""
+
+    def edit(row: Row) -> Row:
+        number = int(row["example"][-3:])
+        if row["task"] == "a":
+            return row | {"score": float(row["method"] == "imp" and number < won)}
+        return row | {"score": float(row["method"] != "imp" or number >= lost)}
+
+    tasks = (FakeTask("a", (("x", {}),), 100), FakeTask("b", (("x", {}),), 100))
+    methods = (*PAIR, *((f"m{number}", False) for number in range(others)))
+    return FakeRun(methods, tasks, lambda *_: 0.5, edit=edit)
+
+
+def test_tasks_that_pull_apart_are_said_to_where_the_interval_claims_what_the_test_does_not(tmp_path):
+    text = paragraph(pulled(100, 84), tmp_path)
+    assert "8.0 points above the baseline `full` (95 % interval of the difference: 4.4 to 11.6)" in text
+    assert "That difference may be chance (p = 0.2" in text
+    assert (
+        "though its interval does not include zero: the tasks pull in opposite directions; the interval takes these "
+        "tasks as given, the sign-flip test does not." in text
+    )
+    assert "would reliably show" not in text
+
+
+def test_an_interval_of_one_method_is_not_held_against_the_p_of_many(tmp_path):
+    text = paragraph(pulled(9, 0, others=40), tmp_path)
+    assert "though its interval does not include zero: the interval is that of one method (p = 0.00" in text
+    assert "would reliably show" not in text
+
+
+def test_a_difference_that_the_interval_does_not_claim_either_says_what_would_show(tmp_path):
+    run = read_run(pulled(30, 25).write(tmp_path))
+    analysis = analyse(run)
+    seen = 100 * analysis.contrasts["imp", "macro", "all"].difference.detectable
+    assert f"would reliably show only a true difference of {seen:.1f} points or more." in summary(
+        run, analysis, {}
+    )
+
+
+def test_a_mean_of_saturated_tasks_has_no_interval_in_the_summary_either(tmp_path):
+    text = paragraph(pulled(100, 0), tmp_path)
+    assert "100.0 of 100 points on average over the tasks (95 % interval 98.1 to 100.0)" in text
+    text = paragraph(pulled(0, 100), tmp_path / "half")
+    assert (
+        "`full` answers best of the 2 methods compared: 50.0 of 100 points on average over the tasks (no interval)"
+        in text
+    )

@@ -145,8 +145,9 @@ class ScriptedJudge:
         other: float = -9.0,
         labels: dict[str, list[str]] | None = None,
         chat: bool = False,
+        window: int | None = None,
     ) -> None:
-        self.gap, self.other, self.labels = gap, other, labels or {}
+        self.gap, self.other, self.labels, self.window = gap, other, labels or {}, window
         self.tokenizer = SimpleNamespace(chat_template="{{ turn }}" if chat else None)
         self.spec = ReaderSpec(name="scripted", path="nowhere")
         self.ids: dict[str, int] = defaultdict(lambda: len(self.ids))
@@ -163,12 +164,16 @@ class ScriptedJudge:
         words = {place: word for word, place in self.ids.items()}
         return "".join(words[token] for token in ids)
 
+    def count_tokens(self, text: str) -> int:
+        return len(self.encode(text))
+
     def offsets(self, text: str) -> list[tuple[int, int]]:
         return [match.span() for match in TOKEN.finditer(text)]
 
     def prefill_batches(
         self, rows: Sequence[list[int]], *, last: int = 1
     ) -> Iterator[tuple[list[int], SimpleNamespace]]:
+        assert self.window is None or max(map(len, rows)) <= self.window
         by_length: dict[int, list[int]] = defaultdict(list)
         for position, row in enumerate(rows):
             by_length[len(row)].append(position)

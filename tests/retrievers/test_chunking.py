@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from retrievers.chunking import SENTENCE_END, Chunk, Reach, cut_places, join, split, windows
+from retrievers.chunking import SENTENCE_END, Chunk, CutsAhead, cut_places, join, split, windows
 
 
 def word_offsets(text):
@@ -184,13 +184,13 @@ def test_spans_are_taken_no_further_than_a_chunk_and_what_it_repeats_need():
             taken.append(span)
             yield span
 
-    reach = Reach(text, offsets(), "token")
-    assert reach.extend(10) == 11
+    ahead = CutsAhead(text, offsets(), "token")
+    assert ahead.extend(10) == 11
     assert len(taken) == 12
-    reach.forget(8)
-    assert (reach.cuts, reach.place(9)) == ([8, 9, 10, 11], 26)
-    assert (reach.extend(10), len(taken)) == (11, 12)
-    assert (reach.extend(99), reach.place(40)) == (40, len(text))
+    ahead.forget(8)
+    assert (ahead.cuts, ahead.place(9)) == ([8, 9, 10, 11], 26)
+    assert (ahead.extend(10), len(taken)) == (11, 12)
+    assert (ahead.extend(99), ahead.place(40)) == (40, len(text))
 
 
 @pytest.mark.parametrize(
@@ -206,12 +206,28 @@ def test_joining_keeps_neighbours_together_and_parts_the_others_by_a_blank_line(
     text = "aa bb cc dd ee ff"
     a, b, c, d, e, f = split(text, word_offsets(text), 1)
     assert join(text, [a, b, d]) == ("aa bb\n\n dd", ((0, 5), (8, 11)))
-    assert join(text, [b, a]) == (" bb\n\naa", ((2, 5), (0, 2)))
+    assert join(text, [d, a]) == (" dd\n\naa", ((8, 11), (0, 2)))
+    assert join(text, [b, a]) == ("aa bb", ((0, 5),))
+    assert join(text, [e, a, d]) == (" dd ee\n\naa", ((8, 14), (0, 2)))  # in the better one's place
+    assert join(text, [f, a, c, b]) == (" ff\n\naa bb cc", ((14, 17), (0, 8)))  # b closes the gap
+    assert join(text, []) == ("", ())
     assert join(text, [a, b, c, d, e, f]) == (text, ((0, 17),))
     left, right = split(text, word_offsets(text), 4, overlap=2)
-    assert join(text, [left, right]) == (text, ((0, 17),))
+    assert join(text, [left, right]) == join(text, [right, left]) == (text, ((0, 17),))
     first, second, third = split(text, word_offsets(text), 4, overlap=3)
     assert join(text, [first, third, second]) == (text, ((0, 17),))
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=8))
+@settings(deadline=None)
+def test_joining_reads_every_character_of_the_chunks_once_and_the_first_chunk_first(places):
+    text = "".join(chr(0x4E00 + number) for number in range(40))
+    chunks = [Chunk(start, start + length, text, length) for start, length in places]
+    joined, spans = join(text, chunks)
+    wanted = {place for chunk in chunks for place in range(chunk.start, chunk.end)}
+    assert sorted(joined.replace("\n\n", "")) == [text[place] for place in sorted(wanted)]
+    if chunks:
+        assert spans[0][0] <= chunks[0].start < chunks[0].end <= spans[0][1]
 
 
 @given(st.integers(0, 60), st.integers(2, 20))

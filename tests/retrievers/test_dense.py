@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from retrievers import build, dense, encoders
-from retrievers.base import weights_of
-from retrievers.dense import KEPT, chunk_scores, search, search_faiss
+from retrievers.base import chunk_scores, weights_of
+from retrievers.dense import KEPT, Dense, search, search_faiss
 from retrievers.encoders import EncoderError, Known, open_encoder, two_towers
 
 pytest.importorskip("sentence_transformers")
@@ -77,7 +77,7 @@ def test_dragon_is_shown_windows_of_its_own_length_though_its_towers_read_more(h
     assert build("dragon", host).rank("w1", texts).flags["windows"] == [3, 1]  # 28 words by 14, stride 7
 
 
-def test_the_disk_is_asked_before_the_hub_and_a_folder_never_from_there(tmp_path):
+def test_the_disk_is_asked_before_the_hub_and_a_folder_never_from_there(tmp_path, monkeypatch):
     asked = []
 
     def load(local):
@@ -86,10 +86,45 @@ def test_the_disk_is_asked_before_the_hub_and_a_folder_never_from_there(tmp_path
             raise OSError("not here")
         return "model"
 
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda _, path, timeout: asked.append(path))
     assert encoders.from_disk_or_hub("nobody/has-this", load) == "model"
-    assert asked == [True, False]
+    assert asked == [True, "nobody/has-this", False]
     with pytest.raises(OSError, match="not here"):
         encoders.from_disk_or_hub(str(tmp_path), load)
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ("dense(encoder=gte-modernbert)", "Alibaba-NLP/gte-modernbert-base"),
+        ("dragon", "facebook/dragon-plus-query-encoder"),
+        ("cross_encoder", "cross-encoder/ms-marco-MiniLM-L6-v2"),
+    ],
+)
+def test_without_a_network_the_hub_is_asked_once_and_the_error_is_one_line(
+    spec, path, host, tmp_path, monkeypatch
+):
+    asked = []
+
+    def ask(_, path, timeout):
+        asked.append(path)
+        assert timeout <= 10
+        raise ConnectionError("no route to the hub")
+
+    def connect(*address, **_):
+        asked.append(address)
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", ask)
+    monkeypatch.setattr("socket.getaddrinfo", connect)
+    with pytest.raises(
+        encoders.EncoderError, match=r"^cannot load the encoder [^\n]*: no route to the hub [^\n]*$"
+    ):
+        build(spec, host)
+    assert asked[-1] == path  # before it the hub's client may look for a list of its own
+    assert asked.count(path) == 1
 
 
 def test_the_weights_of_both_towers_are_named(host, dragon, towers):
@@ -252,9 +287,7 @@ def test_means_of_the_best_windows_and_a_chunk_without_any():
     [
         ("dense(encoder=minilmm)", "did you mean minilm"),
         ("dense(encoder=nobody/has-this)", "cannot load the encoder nobody/has-this"),
-        ("dense(agg=median)", "max or mean_top3 or first"),
-        ("dense(index=annoy)", "matmul or faiss"),
-        ("dense(window=wide)", "a whole number or none"),
+        ("dense(window=wide)", "expected a whole number .* or none"),
         ("dense(encoder={bag},window=3)", "expected 4 to 64"),
         ("dense(encoder={bag},window=65)", "expected 4 to 64"),
     ],
@@ -263,6 +296,15 @@ def test_what_does_not_fit_is_one_line(host, bag_of_words, spec, part):
     with pytest.raises(ValueError, match=part) as caught:
         build(spec.replace("{bag}", bag_of_words), host)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "part"),
+    [({"agg": "median"}, "max or mean_top3 or first"), ({"index": "annoy"}, "matmul or faiss")],
+)
+def test_a_word_that_is_no_choice_is_refused_without_a_spec_too(host, option, part):
+    with pytest.raises(ValueError, match=f"is unknown: expected {part}$"):
+        Dense(host, **option)
 
 
 @pytest.mark.parametrize(

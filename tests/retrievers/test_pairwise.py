@@ -12,7 +12,7 @@ from benchmarks.base import stable_seed
 from models.specs import ReaderError
 from retrievers import build, pairwise
 from retrievers.judge import Judge, Reply
-from retrievers.pairwise import PRP, Verdict, best_windows, pair_prompt
+from retrievers.pairwise import PRP, Verdict, pair_prompt
 from retrievers.sorting import all_pairs, heapsort, sliding
 
 QUESTION = "where ?"
@@ -92,6 +92,12 @@ def test_points_are_sigmoids_under_soft_and_wins_and_halves_under_hard(scripted_
     assert hard.order == [0, 1, 2]
     assert not hard.flags["tie"]
     assert PRP(scripted_judge(taste())).rank(QUESTION, chunks(*worths(2, 2))).flags["tie"]
+
+
+@pytest.mark.parametrize("algorithm", ["heapsort", "sliding"])
+def test_a_sort_has_no_best_score_to_share_and_says_nothing_of_a_tie(scripted_judge, chunks, algorithm):
+    ranking = PRP(scripted_judge(taste()), algorithm=algorithm).rank(QUESTION, chunks(*worths(2, 2)))
+    assert (ranking.order, "tie" in ranking.flags) == ([0, 1], False)
 
 
 @pytest.mark.parametrize("n", [2, 5, 10])
@@ -207,11 +213,32 @@ def test_a_long_chunk_is_shown_by_its_best_window_and_every_prompt_is_whole_and_
     assert all(prompt.endswith("question: where y Answer:") for prompt in judge.read)
 
 
-def test_a_chunk_that_matches_nothing_is_shown_by_its_beginning(scripted_judge, chunks):
-    engine = scripted_judge(taste())
-    texts = chunks(" a b c d e f", " where")
-    assert best_windows(engine, "where", texts, 4) == ["a b c d", "where"]
-    assert best_windows(engine, "where", texts, 9) == ["a b c d e f", "where"]
+@pytest.mark.parametrize("labels", [None, {" A": [" ", "a1", "a2"], " B": [" ", "b"]}])
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("algorithm", ["allpair", "sliding"])
+def test_passages_are_cut_to_the_judges_window_and_flagged(scripted_judge, chunks, labels, chat, algorithm):
+    def chunk(number):
+        return " " + " ".join([*(f"x{i}" for i in range(30)), f"r{number}", "where", f"r{number}"])
+
+    texts, options = chunks(chunk(1), chunk(3), chunk(2)), {"labels": labels, "chat": chat}
+    free = scripted_judge(taste(), **options)
+    whole = PRP(free, algorithm=algorithm).rank("where y", texts)
+    assert not whole.flags["passage_cut"]
+    longest = max(free.lengths)
+    for window in (longest, longest - 1, longest - 24):
+        judge = scripted_judge(taste(), window=window, **options)
+        ranking = PRP(judge, algorithm=algorithm).rank("where y", texts)
+        assert ranking.flags["passage_cut"] == (window < longest)
+        assert ranking.order == whole.order
+        assert window - 3 < max(judge.lengths) <= window
+        assert all("question: where y Answer:" in prompt for prompt in judge.read)
+
+
+def test_a_window_without_room_for_two_passages_is_refused_in_one_line(scripted_judge, chunks):
+    texts = chunks(" x x x r1", " x x x r2")
+    for window in (5, 18):
+        with pytest.raises(ReaderError, match=f"window of {window} tokens has no room .*another retriever"):
+            PRP(scripted_judge(taste(), window=window)).rank("where y", texts)
 
 
 def test_an_answer_that_would_be_no_label_is_counted_as_invalid(scripted_judge, chunks):
@@ -285,14 +312,21 @@ def test_braces_in_a_passage_are_harmless():
 @pytest.mark.parametrize(
     ("spec", "part"),
     [
-        ("prp(rule=mild)", "soft or hard"),
-        ("prp(algorithm=bubble)", "allpair or heapsort or sliding"),
         ("prp(m=1)", "m=1"),
         ("prp(k=0)", "k=0"),
         ("prp(passage_tokens=1)", "passage_tokens=1"),
-        ("prp(judge=other)", "takes rule"),
+        ("prp(judge=other)", "expected one of rule"),
     ],
 )
 def test_an_option_out_of_its_range_is_refused(scripted_judge, spec, part):
     with pytest.raises(ValueError, match=part):
         build(spec, scripted_judge(taste()))
+
+
+@pytest.mark.parametrize(
+    ("option", "part"),
+    [({"rule": "mild"}, "soft or hard"), ({"algorithm": "bubble"}, "allpair or heapsort or sliding")],
+)
+def test_a_word_that_is_no_choice_is_refused_without_a_spec_too(scripted_judge, option, part):
+    with pytest.raises(ValueError, match=f"is unknown: expected {part}$"):
+        PRP(scripted_judge(taste()), **option)

@@ -10,15 +10,18 @@ import types
 import pytest
 
 import retrievers
-from retrievers import BUILT_IN, build, describe, find, parse
+from retrievers import BUILT_IN, build, describe, find
 from retrievers.bm25 import BM25
 
 EntryPoint = importlib.metadata.EntryPoint
 
 
 class Sample:
-    def __init__(self, engine, *, m=10, weight=0.5, strict=True, inner="bm25"):
+    def __init__(
+        self, engine, *, m=10, weight=0.5, strict=True, inner="bm25", window: int | None = 64, names=()
+    ):
         self.options = (m, weight, strict, inner)
+        self.window, self.names = window, names
 
 
 @pytest.fixture
@@ -47,8 +50,9 @@ def test_listing_and_chunking_load_neither_torch_nor_a_ranker():
 def test_resolving_any_name_and_its_options_loads_nothing_heavy():
     code = (
         "import sys, retrievers\n"
-        "for name in retrievers.BUILT_IN: retrievers.parse(name)\n"
-        "retrievers.parse('hybrid(retrievers=prp(rule=hard);dense(encoder=minilm,window=none),k0=5)')\n"
+        "from comparison.plan import resolve\n"
+        "for name in retrievers.BUILT_IN: resolve('retriever', name)\n"
+        "resolve('retriever', 'hybrid(retrievers=prp(rule=hard);dense(encoder=minilm,window=none),k0=5)')\n"
         "bad = {'torch', 'transformers', 'sentence_transformers', 'faiss'} & set(sys.modules)\n"
         "sys.exit(repr(bad) if bad else 0)"
     )
@@ -62,16 +66,16 @@ def test_a_name_that_is_nearly_right_is_refused_with_the_right_one():
 
 def test_a_plugin_is_found_by_its_entry_point(sample, monkeypatch):
     plugin = EntryPoint("mine", sample, retrievers.GROUP)
-    monkeypatch.setattr(retrievers, "entry_points", lambda group: [plugin])
+    monkeypatch.setattr("comparison.registry.entry_points", lambda group: [plugin])
     assert find("mine") is Sample
     assert ("mine", sample, sample) in describe()
 
 
-def test_a_list_is_cut_at_its_semicolons_and_a_default_of_none_takes_a_number():
-    _, options = parse("hybrid(retrievers=bm25(variant=l);dense(encoder=a/b,window=9))")
-    assert options == {"retrievers": ("bm25(variant=l)", "dense(encoder=a/b,window=9)")}
-    assert parse("dense(window=128)")[1] == {"window": 128}
-    assert parse("dense(window=none)")[1] == {"window": None}
+def test_a_list_is_cut_at_its_semicolons_and_an_option_may_be_none(sample):
+    listed = build(f"{sample}(names=bm25(variant=okapi);dense(encoder=a/b,window=9))", None)
+    assert listed.names == ("bm25(variant=okapi)", "dense(encoder=a/b,window=9)")
+    assert build(f"{sample}(window=2k)", None).window == 2000
+    assert build(f"{sample}(window=none)", None).window is None
 
 
 def test_options_have_the_type_of_their_defaults(sample):
@@ -88,14 +92,15 @@ def test_a_ranker_that_is_there_already_is_handed_back():
 @pytest.mark.parametrize(
     ("spec", "part"),
     [
-        ("", "not a retriever"),
-        ("bm25(variant=l", "not a retriever"),
-        ("bm25(k=3)", "takes variant"),
-        ("bm25(variant)", "takes variant"),
-        ("{sample}(m=many)", "m=many"),
-        ("{sample}(strict=1)", "strict=1"),
+        ("", "'' is not a SPEC"),
+        ("bm25(variant=l", r"'bm25\(variant=l' where a value or name\(key=value,...\) was expected"),
+        ("bm25(k=3)", "bm25 has no option k: expected one of variant"),
+        ("bm25(variant)", r"'bm25\(variant\)' has 'variant' where an option key=value"),
+        ("{sample}(m=many)", "sample_ranker:Sample: option m is 'many', expected a whole number"),
+        ("{sample}(strict=1)", "sample_ranker:Sample: option strict is '1', expected true or false"),
     ],
 )
-def test_a_spec_that_does_not_fit_is_refused_without_an_engine(sample, spec, part):
-    with pytest.raises(ValueError, match=part):
-        parse(spec.replace("{sample}", sample))
+def test_a_spec_that_does_not_fit_is_refused_in_a_line_that_names_the_ranker(sample, spec, part):
+    with pytest.raises(ValueError, match=part) as refusal:
+        build(spec.replace("{sample}", sample), None)
+    assert "\n" not in str(refusal.value)

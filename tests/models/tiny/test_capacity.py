@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -108,8 +108,7 @@ def test_a_study_that_was_measured_is_only_written_again(
     found = [capacity.measure(quick, state) for state in (4, 8)]
     assert [one.numbers for one in found] == [2 * 128 * 4, 2 * 128 * 8]
     assert all(cell.n == 1 for one in found for cell in one.cells)
-    workless = SimpleNamespace(shutdown=lambda **_: None)  # a pool that takes no work
-    monkeypatch.setattr(capacity, "ProcessPoolExecutor", lambda *_, **__: workless)
+    monkeypatch.setattr(capacity, "spawned", lambda *_: nullcontext())  # a pool that takes no work
     arguments = f"--state 8,4 --steps 2 --samples 1 --out {quick.out}".split()
     assert capacity.main(arguments) == 0
     page = capsys.readouterr().out
@@ -145,7 +144,7 @@ def test_a_folder_of_another_study_is_refused_in_one_line_and_nothing_is_trained
     quick: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capacity.claim(quick)
-    monkeypatch.setattr(capacity, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(capacity, "spawned", None)
     assert capacity.main(f"--steps 3 --out {quick.out}".split()) == 2
     line = capsys.readouterr().err
     assert "was made with --seed 0 --steps 2; use those, or another --out" in line
@@ -170,7 +169,7 @@ def test_a_wrong_value_is_one_line_and_nothing_is_written(
     flags: str,
     words: str,
 ) -> None:
-    monkeypatch.setattr(capacity, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(capacity, "spawned", None)
     assert capacity.main([*flags.split(), "--out", str(tmp_path / "out")]) == 2
     line = capsys.readouterr().err
     assert words in line

@@ -182,3 +182,24 @@ def test_the_polish_is_mostly_facts_and_keeps_the_other_skills():
     names = [curriculum.choose_polish(all_ladders, rng)[0].name for _ in range(400)]
     assert 0.6 < names.count("facts") / 400 < 0.8
     assert min(names.count("hops"), names.count("pairs")) > 30
+
+
+def test_coins_ends_and_links_are_no_answers_in_the_accuracy(teacher: Teacher) -> None:
+    """A letter to toss a coin for counts half in the loss; the accuracy, which climbs the ladders, leaves it out."""
+    known, coin, error = 5, 6, teacher.error
+    goals = [(known, 1.0), (coin, 0.5), (error, 1.0), (teacher.link[0], 1.0), (teacher.end, 1.0)]
+
+    def accuracies(said: int) -> tuple[float, float]:
+        """Of a model that says the same word everywhere."""
+        model = new_model(len(teacher.word_ids), hidden=32, layers=1, seed=0)
+        with torch.no_grad():
+            model.lm_head.weight.copy_(torch.zeros_like(model.lm_head.weight))
+        model.lm_head.bias = torch.nn.Parameter(torch.eye(len(teacher.word_ids))[said])
+        targets, weights = [goal for goal, _ in goals], [weight for _, weight in goals]
+        lesson = Lesson([7] * len(goals), targets, weights, [IGNORE] * len(goals))
+        _, right, absent = learning.loss_and_accuracy(model, [lesson], teacher)
+        return right, absent
+
+    assert accuracies(known) == (1.0, 0.0)
+    assert accuracies(error) == (0.0, 1.0)
+    assert accuracies(coin) == accuracies(teacher.end) == accuracies(teacher.link[0]) == (0.0, 0.0)

@@ -1,0 +1,53 @@
+"""What the command lines of all programs share: argparse, but an error is one line, and so is what Ctrl-C leaves.
+
+Exercised by ``python run_compare.py --no-such-flag`` and ``pytest tests/comparison/test_command_line.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but an error is one line, no flag is abbreviated and an epilog stands as it is written; the exit
+    status is its own 2."""
+
+    def __init__(self, **options: Any) -> None:
+        plain: dict[str, Any] = {
+            "allow_abbrev": False,
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+        }
+        super().__init__(**(plain | options))
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (--help shows all flags)\n")
+
+
+def path_of(text: str) -> Path:
+    """The type of a flag that names a file or a folder. A blank one is refused: the current folder is not what an
+    unset variable of a script means."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty, expected a path")
+    return Path(text)
+
+
+def run_program(program: str, work: Callable[[], int], interrupted: str = "") -> int:
+    """The exit status: that of `work`, 2 for a user's error (ValueError, OSError), 130 for Ctrl-C, both after one
+    line on stderr. `interrupted` says what Ctrl-C left and how to go on."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        print(": ".join(filter(None, ("interrupted", interrupted))), file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as problem:
+        from comparison.records import printable
+
+        said = str(problem)
+        if isinstance(problem, OSError) and problem.filename is not None:
+            said = f"{problem.filename}: {problem.strerror}"
+        print(f"{program}: error: {printable(' '.join(said.split()))}", file=sys.stderr)
+        return 2

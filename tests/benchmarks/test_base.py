@@ -1,0 +1,20 @@
+"""Wordings and their slots: ``python -m pytest tests/benchmarks/test_base.py``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.base import Task
+
+TASK = Task("t", "Reply {like: this} and {} or {0}.\n", "\n{question}{clause} {OPTION}", "value", 8, " or {}")
+
+
+def test_a_brace_that_is_no_slot_stays_in_the_wording():
+    assert TASK.prompt("C", "Why?") == "Reply {like: this} and {} or {0}.\nC\nWhy? {OPTION}"
+
+
+def test_what_fills_a_slot_is_not_searched_for_slots():
+    task = replace(TASK, slots={"OPTION": "{question} \\1 $0"})
+    before, after = task.wrap("is {clause} {OPTION}?", clause=True)
+    assert before == TASK.before
+    assert after == "\nis {clause} {OPTION}? or {} {question} \\1 $0"
