@@ -131,7 +131,7 @@ def need_text(row: Mapping[str, Any], *fields: str) -> str:
 
 def paragraph_task(benchmark: str, metric: AnswerMetric, revision: str) -> Task:
     """The task of one set; `revision` says which data were read. With exact match the task has a name of its
-    own, so that no column mixes it with F1. ValueError for another metric."""
+    own, so that no task mixes it with F1. ValueError for another metric."""
     if metric not in get_args(AnswerMetric):
         raise ValueError(f"{benchmark}: metric={metric} is not one of {', '.join(get_args(AnswerMetric))}")
     return Task(

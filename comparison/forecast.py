@@ -62,4 +62,6 @@ def _reads(
             return "not known in advance"
         tokens += cost.prompt_tokens * len(planned.examples) / len(lengths)
         calls += cost.calls * len(planned.examples) / len(lengths)
-    return f"about {round(tokens):,} prompt tokens in {round(calls):,} calls"
+    ranker = given.get("retriever", given.get("candidates", "bm25"))
+    beside = "" if ranker.startswith("bm25") else ", without what its ranker reads"
+    return f"about {round(tokens):,} prompt tokens in {round(calls):,} calls{beside}"

@@ -103,11 +103,10 @@ def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> P
         return Predictions()
     rows = _rows(path)
     found = _by_id(rows, outlines)
-    how = "paired by _id"
+    by_id = found is not None
     if found is None:
-        found, how = _by_order(label, path, rows, task, outlines), "paired by order"
+        found = _by_order(label, path, rows, task, outlines)
     pairs = {outline.id: row for outline, row in found}
-    by_id = how == "paired by _id"
     for outline, row in found:
         answers = texts(row.row.get("answers"))
         if answers is not None and answers != tuple(outline.answers):
@@ -118,7 +117,7 @@ def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> P
     return Predictions(
         texts={example: str(row.row["pred"]) for example, row in pairs.items() if not row.reason},
         reasons={example: row.reason for example, row in pairs.items() if row.reason},
-        how=how,
+        how="paired by _id" if by_id else "paired by order",
         unread=[row.reason for row in rows if not row.row] if by_id else [],
         unknown=_unknown(rows, pairs.values()) if by_id else [],
     )

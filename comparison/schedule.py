@@ -115,7 +115,8 @@ class Workforce:
     def _greet(self, worker: int, message: Message, *, needed: bool) -> None:
         """A worker without a question is ready, cannot be, or has died (and is replaced if there is work)."""
         if isinstance(message, Facts):
-            self.facts = getattr(self, "facts", message)
+            if not hasattr(self, "facts"):
+                self.facts = message
             _check_same(self.facts, message)
             self._starting[worker] = 0
             self._idle.append(worker)

@@ -39,7 +39,7 @@ def spawned(
     def submit(work: Callable[..., Any], *given: Any) -> Future[Any]:
         hearing = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the process that starts now
         try:
-            return pool.submit(work, *given)
+            return pool.submit(_until_ended, work, *given)
         finally:
             signal.signal(signal.SIGINT, hearing)
 
@@ -51,3 +51,12 @@ def spawned(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _until_ended(work: Callable[..., Any], *given: Any) -> Any:
+    """What the work returns. Where a handler of SIGTERM ends it by `sys.exit`, the process ends as well: the pool
+    would take that for the work's error, and go on with what is waiting."""
+    try:
+        return work(*given)
+    except SystemExit:
+        os._exit(1)

@@ -17,7 +17,7 @@ from reports.tables import code
 def signature(
     run: Run, tasks: Sequence[str], *, families: Mapping[str, int] | None = None, margin: float | None = None
 ) -> str:
-    """Model, tasks with their metrics, sizes, key, interval, failure policy, code and device, in one code
+    """Model, tasks with their metrics, sizes, key, interval, failure policy, code, device and precision, in one code
     span; where something is tested, also the test and the sizes of its `families` (and the `margin`, 0 to 1)."""
     parts = [
         _versioned(str(run.settings["model"]), run.settings.get("revision")),
@@ -74,5 +74,5 @@ def _code_part(run: Run) -> str:
 def _device_part(run: Run) -> str:
     gpus = dict.fromkeys(str(gpu) for one in run.sessions if (gpu := (one.get("machine") or {}).get("gpu")))
     gpu = f"({' and '.join(gpus)})" if gpus else ""
-    names = (run.settings.get("device"), gpu, run.settings.get("kernel"))
+    names = (run.settings.get("device"), gpu, run.settings.get("kernel"), run.settings.get("dtype"))
     return " ".join(str(name) for name in names if name) or "device unknown"

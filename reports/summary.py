@@ -127,7 +127,13 @@ def _both(gap: Estimate, score: Estimate) -> str:
 def _verdict(run: Run, analysis: Analysis, best: str) -> str:
     contrast = analysis.contrasts[best, MACRO, ALL]
     p, m = contrast.p_adjusted, analysis.family_sizes[CONFIRMATORY]
-    adjusted = f"adjusted for the {m} methods tested against the baseline" if m > 1 else "one method tested"
+    own = sum(
+        task == MACRO and one.p_adjusted is not None for (_, task, _), one in analysis.contrasts.items()
+    )
+    where = " in all models" if m > own else ""
+    adjusted = (
+        f"adjusted for the {m} methods tested against the baseline{where}" if m > 1 else "one method tested"
+    )
     tested = f"(p = {p_value(p)}, {adjusted})"
     if contrast.significant:
         return f"Chance alone would hardly give such a difference {tested}."

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from transformers.utils import logging
@@ -214,7 +215,12 @@ def prepare() -> None:
     """One thread, and SIGTERM ends the training as Ctrl-C would: its checkpoint is saved."""
     torch.set_num_threads(1)
     logging.disable_progress_bar()  # it draws one for every checkpoint
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    signal.signal(signal.SIGTERM, end)
+
+
+def end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pool repeats it when the first process is gone
+    sys.exit()
 
 
 def claim(study: Study) -> None:

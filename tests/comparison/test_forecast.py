@@ -18,6 +18,7 @@ LABELS = [
     "oprm:chunk_size=40",
     "oprm:chunk_size=40,candidates=bm25,m=2",
     "truncate:budget=10",
+    "rag:chunk_size=10,retriever=query_likelihood",
     "comparison_fakes:Last",
 ]
 
@@ -47,6 +48,7 @@ def test_a_forecast_has_a_line_a_task_and_a_line_a_method(monkeypatch):
         "about 460 prompt tokens in 8 calls",  # 4 (100 + 3 x 5), two calls each: two rows of 40, one of 20
         "about 360 prompt tokens in 8 calls",  # 4 (2 x 40 + 2 x 5): bm25 leaves two of the rows
         "about 60 prompt tokens in 4 calls",  # 4 (10 + 5)
+        "about 60 prompt tokens in 4 calls, without what its ranker reads",
         "not known in advance",
     ]
 

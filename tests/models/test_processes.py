@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -72,12 +73,11 @@ elif sys.argv[1] == "starting":
 """
 
 
-@pytest.mark.parametrize("when", ["starting", "working"])
-def test_ctrl_c_ends_spawned_processes_without_a_traceback(when, tmp_path):
-    script = tmp_path / "starter.py"
-    script.write_text(STARTER)
+@contextmanager
+def started(script: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A script as a terminal starts it; none of its processes is left behind."""
     starter = subprocess.Popen(
-        [sys.executable, str(script), when],
+        [sys.executable, str(script), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -85,14 +85,53 @@ def test_ctrl_c_ends_spawned_processes_without_a_traceback(when, tmp_path):
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell ignores it
     )
-    assert starter.stdout is not None
-    child = int(starter.stdout.readline())
     try:
+        yield starter
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(starter.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("when", ["starting", "working"])
+def test_ctrl_c_ends_spawned_processes_without_a_traceback(when, tmp_path):
+    script = tmp_path / "starter.py"
+    script.write_text(STARTER)
+    with started(script, when) as starter:
+        assert starter.stdout is not None
+        child = int(starter.stdout.readline())
         os.kill(child, signal.SIGINT)
         time.sleep(0.3)
         assert lives(child)
         os.killpg(starter.pid, signal.SIGINT)
         assert starter.communicate(timeout=PATIENCE) == ("interrupted\n", "")
+
+
+WAITING = """
+import os, signal, sys, time
+from models.processes import spawned
+def prepare():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+def work(number):
+    os.write(1, b"%d\\n" % number)
+    try:
+        time.sleep(300)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(starter.pid, signal.SIGKILL)
+        os.write(1, b"saved\\n")
+if __name__ == "__main__":
+    try:
+        with spawned(1, prepare) as submit:
+            first, *_ = [submit(work, number) for number in range(3)]
+            first.result()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+def test_after_ctrl_c_no_work_that_was_waiting_is_begun(tmp_path):
+    script = tmp_path / "waiting.py"
+    script.write_text(WAITING)
+    with started(script) as starter:
+        assert starter.stdout is not None
+        assert starter.stdout.readline() == "0\n"
+        os.killpg(starter.pid, signal.SIGINT)
+        assert starter.communicate(timeout=PATIENCE) == ("saved\ninterrupted\n", "")

@@ -72,7 +72,9 @@ def test_the_p_values_are_adjusted_over_all_models(joined):
         members = [row for row in rows if row["family"] == family]
         expected = multipletests([float(row["p"]) for row in members], method=method)[1]
         assert [float(row["p_adjusted"]) for row in members] == pytest.approx(list(expected), rel=1e-9)
-    assert "over the m = 4 methods tested" in joined.read_text(encoding="utf-8")
+    report = joined.read_text(encoding="utf-8")
+    assert "over the m = 4 methods tested" in report
+    assert "adjusted for the 4 methods tested against the baseline in all models" in report
 
 
 def headed(report: str, title: str) -> list[list[str]]:

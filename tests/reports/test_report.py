@@ -248,7 +248,7 @@ def test_the_gpus_that_gave_the_answers_stand_in_the_signature(tmp_path):
     }
     (tmp_path / "run.json").write_text(json.dumps(info))
     report = report_of_folder(tmp_path)
-    assert "· cuda (NVIDIA H100 80GB HBM3 and NVIDIA H200) mamba_ssm`" in report
+    assert "· cuda (NVIDIA H100 80GB HBM3 and NVIDIA H200) mamba_ssm float32`" in report
     assert "3 sessions differ in machine" in report
 
 
