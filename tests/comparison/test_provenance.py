@@ -291,8 +291,8 @@ def test_a_run_on_two_gpus_names_both_and_one_on_none_says_nothing_of_it(run, tm
         return set(re.findall(r"· (cpu[^·`]*)`", write_report(tmp_path / "run").read_text()))
 
     run("Last", limit=2)
-    assert signed() == {"cpu torch"}
+    assert signed() == {"cpu torch float32"}
     for limit, name in ((4, "H100"), (6, "H200")):
         monkeypatch.setattr(provenance, "gpu_name", lambda device, name=name: name)
         run("Last", limit=limit)
-    assert signed() == {"cpu (H100 and H200) torch"}
+    assert signed() == {"cpu (H100 and H200) torch float32"}

@@ -112,8 +112,8 @@ from models.processes import spawned
 def prepare():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 def work(number):
-    os.write(1, b"%d\\n" % number)
     try:
+        os.write(1, b"%d\\n" % number)
         time.sleep(300)
     finally:
         os.write(1, b"saved\\n")
