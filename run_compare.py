@@ -26,7 +26,7 @@ examples:
   python run_compare.py --config FILE --timeout 60      a watched process answers; one that hangs is killed
   python run_compare.py --config FILE --shard 2/8       the second of eight jobs that share one run folder
   python run_compare.py --config FILE --executor ray    every GPU answers; a cluster's with --ray-address
-  python run_compare.py --list                          every method, benchmark and retriever
+  python run_compare.py --list                          every method, benchmark, retriever and reader
   python run_compare.py doctor                          what this machine can run, and what is not installed
 
 A SPEC is NAME, NAME:key=value,key=value or LABEL=SPEC. Lists use ';' (quote them), 1k is 1000, a value may
@@ -44,13 +44,14 @@ def parser() -> Parser:
         argument_default=argparse.SUPPRESS,  # what was not given is the config file's to say
     )
     add = flags.add_argument
-    add("--model", metavar="NAME", help="tiny (the embedded model, the default), a hub id or a local folder")
+    add("--model", metavar="NAME", help="a reader of --list (tiny, the embedded one), a hub id or a folder")
     add("--revision", metavar="REV", help="the commit, branch or tag of a hub id (the reader's own)")
     add(
         "--method",
         metavar="SPEC",
         action="append",
-        help="a method; again for more (default: seven, see --list)",
+        help="a method; again for more "
+        "(default: full, truncate, closed_book, random_chunk, oracle_chunk, oprm, rag)",
     )
     add(
         "--benchmark", metavar="SPEC", action="append", help="a benchmark (default: recall, needle, multihop)"
@@ -82,7 +83,7 @@ def parser() -> Parser:
     add("--ray-address", metavar="ADDR", help="Ray: a cluster to join (default: one on this machine)")
     add("--config", metavar="FILE", type=path_of, help="a TOML file of these settings; flags win over it")
     add("--dry-run", action="store_true", help="print what would be run, with counts, and stop")
-    add("--list", action="store_true", help="list the methods, benchmarks and retrievers, and stop")
+    add("--list", action="store_true", help="list the methods, benchmarks, retrievers and readers, and stop")
     return flags
 
 
@@ -104,8 +105,8 @@ def _run(arguments: Sequence[str]) -> int:
 def _doctor(flags: Sequence[str]) -> int:
     from comparison.doctor import diagnose
 
-    if flags:
-        raise ValueError(f"doctor looks at this machine alone: expected nothing beside it, not {flags[0]!r}")
+    about = "Say what this machine can run and what is not installed, a finding a line."
+    Parser(prog="run_compare.py doctor", description=about).parse_args(flags)
     return diagnose()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,7 +130,7 @@ def load_tasks(plan: Plan, count_tokens: CountTokens) -> tuple[PlannedTask, ...]
     return tuple(planned)
 
 
-def _task_sets(plan: Plan, benchmark: Resolved, count_tokens: CountTokens) -> Iterable[TaskSet]:
+def _task_sets(plan: Plan, benchmark: Resolved, count_tokens: CountTokens) -> Iterator[TaskSet]:
     named, open_ended = options.parameters(benchmark.factory)
     given: dict[str, Any] = {}
     if "seed" in named or open_ended:
@@ -139,7 +139,11 @@ def _task_sets(plan: Plan, benchmark: Resolved, count_tokens: CountTokens) -> It
         given["data_dir"] = plan.data_dir
     if "reader" in named:
         given["reader"] = plan.reader.name
-    return benchmark.factory(count_tokens, **(given | dict(benchmark.options)))
+    for task_set in benchmark.factory(count_tokens, **(given | dict(benchmark.options))):
+        if not isinstance(task_set, TaskSet):
+            kind = type(task_set).__name__
+            raise PlanError(f"benchmark {benchmark.label} made a {kind}: expected benchmarks.base.TaskSet")
+        yield task_set
 
 
 def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:

@@ -91,7 +91,10 @@ def _options(text: str, whole: str, depth: int) -> tuple[tuple[str, tuple[Item, 
         name, equals, value = part.partition("=")
         name = name.strip()
         if not equals or not _KEY.fullmatch(name):
-            raise SpecError(f"{_short(whole)} has {part.strip()!r} where an option key=value was expected")
+            hint = " (a list is written with ';')" if options else ""
+            raise SpecError(
+                f"{_short(whole)} has {part.strip()!r} where an option key=value was expected{hint}"
+            )
         if name in options:
             raise SpecError(f"{_short(whole)} gives the option {name} twice")
         options[name] = tuple(_item(piece.strip(), whole, depth) for piece in _split(value, ";", whole))

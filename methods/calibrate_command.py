@@ -27,8 +27,8 @@ def calibrate_command(method: str, line: str, windows: int) -> tuple[Parser, Par
     command.add_argument("--model", required=True, help="a reader's name, hub id or folder")
     command.add_argument("--text", type=path_of, metavar="FILE", help="what to read (UTF-8)")
     command.add_argument("--windows", type=int, default=windows, help=f"how many, default {windows}")
-    command.add_argument("--device", default="auto")
-    command.add_argument("--dtype", default="auto")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    command.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     return parser, command
 
 

@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         "--lengths",
         type=lengths_of,
         default=lengths_of("2k,4k,8k,16k,32k,64k,128k"),
-        help="tokens of context",
+        help="tokens of the prompt (default: 2k to 128k, doubling)",
     )
     made.add_argument(
         "--chunk-size", type=positive, help="of the methods with chunks (default: the reader's)"
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         const=lengths_of("512"),
         default=(),
         metavar="LENGTHS",
-        help="transformers' own code as well, at these lengths (default: 512)",
+        help="transformers' own code as well, at these lengths (512 where none is named)",
     )
     made.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     made.add_argument(

@@ -78,16 +78,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "sweep", help="score layers and bases on examples that are reported on nowhere"
     )
     command.add_argument("--model", required=True, help="a reader's name, hub id or folder")
-    command.add_argument("--benchmark", required=True, action="append", metavar="SPEC")
-    command.add_argument("--variant", default="maxp", choices=("maxp", "tail"))
+    command.add_argument(
+        "--benchmark", required=True, action="append", metavar="SPEC", help="what to score on; again for more"
+    )
+    command.add_argument(
+        "--variant", default="maxp", choices=("maxp", "tail"), help="decimamba's own option (default: maxp)"
+    )
     command.add_argument(
         "--layers", type=int, nargs="+", help="default: every second from 0.2 to 0.6 of the depth"
     )
     command.add_argument("--base", type=int, nargs="+", help="default: the trained length and twice that")
     command.add_argument("--limit", type=int, default=LIMIT, help=f"examples a task, default {LIMIT}")
     command.add_argument("--seed", type=int, default=SEED, help=f"of generated examples, default {SEED}")
-    command.add_argument("--device", default="auto")
-    command.add_argument("--dtype", default="auto")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    command.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     return flags.parse_args(arguments)
 
 

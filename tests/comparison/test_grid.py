@@ -105,6 +105,14 @@ def test_names_that_reports_have_for_sums_are_refused_before_anything_is_answere
     assert load_as("macro", ["a", "All"], "mine=comparison_fakes:words") == "mine-macro"
 
 
+def test_a_benchmark_that_makes_anything_but_task_sets_is_an_error_that_says_so(monkeypatch):
+    monkeypatch.setattr("comparison_fakes.words", lambda count_tokens: [{"task": "words"}])
+    with pytest.raises(
+        PlanError, match=r"comparison_fakes:words made a dict: expected benchmarks.base.TaskSet"
+    ):
+        load("comparison_fakes:words")
+
+
 @pytest.mark.parametrize(
     ("bad", "part"),
     [
