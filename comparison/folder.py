@@ -233,18 +233,22 @@ def _extend_benchmarks(old: Sequence[dict], new: Sequence[dict]) -> list[dict]:
     return list(benchmarks.values())
 
 
-def write_examples(run_dir: Path, planned: PlannedTask) -> None:
+def example_rows(planned: PlannedTask) -> list[dict[str, Any]]:
+    """A task's examples as they are kept in the run folder; long ones take minutes to be made or read."""
+    return [json.loads(json.dumps(example_row(example))) for example in planned.examples]
+
+
+def write_examples(run_dir: Path, task: str, asked: Iterable[dict[str, Any]]) -> None:
     """Write `examples/<task>.jsonl`: what a report needs to know of each example, and never its context.
 
     Raises `FolderError` where an example of the same id was another one before.
     """
-    path = run_dir / "examples" / f"{task_file(planned.task.name)}.jsonl"
+    path = run_dir / "examples" / f"{task_file(task)}.jsonl"
     rows = {row["id"]: row for row in (read_lines(path) if path.exists() else [])}
-    for example in planned.examples:
-        row = json.loads(json.dumps(example_row(example)))
-        if rows.setdefault(example.id, row) != row:
+    for row in asked:
+        if rows.setdefault(row["id"], row) != row:
             raise FolderError(
-                f"{run_dir} holds other data of task {planned.task.name} (example {example.id} differs): "
+                f"{run_dir} holds other data of task {task} (example {row['id']} differs): "
                 "choose another --out"
             )
     write_whole(path, "".join(json.dumps(row) + "\n" for row in rows.values()))

@@ -83,8 +83,11 @@ def contenders_of(plan: Plan, facts: Facts) -> list[Contender]:
     return [Contender(one, IMPORTED if one.imported else facts.methods[one.label]) for one in plan.methods]
 
 
-def record_key(settings: dict[str, Any], contender: Contender, planned: PlannedTask, example: Example) -> str:
-    """The key of one answer: everything that can change it, and nothing that cannot."""
+def record_key(
+    settings: dict[str, Any], contender: Contender, planned: PlannedTask, example: Example, read: str
+) -> str:
+    """The key of one answer: everything that can change it, and nothing that cannot. `read` is the digest of the
+    example's context and question, which takes milliseconds for a long one and is the same for every method."""
     reader = {name: settings[name] for name in ("path", "revision", "dtype", "kernel", "device")}
     if settings["revision"].startswith(provenance.LOCAL):
         del reader["path"]  # a local folder is what is in it, wherever it lies
@@ -98,7 +101,7 @@ def record_key(settings: dict[str, Any], contender: Contender, planned: PlannedT
         "revision": planned.task.revision,
         "wording": wording(planned.task),
     }
-    seen: dict[str, Any] = {"id": example.id, "input": digest(example.context, example.question)}
+    seen: dict[str, Any] = {"id": example.id, "input": read}
     if "example" in contender.traits.takes:  # how answers are scored can change a control's, and no other's
         seen |= {
             "answers": list(example.answers),
@@ -156,8 +159,9 @@ def _keys(
     asked: dict[str, dict[str, tuple[int, str]]] = {one.label: {} for one in contenders}
     for place in places:
         example = planned.examples[place]
+        read = digest(example.context, example.question)
         for one in contenders:
-            asked[one.label][record_key(run["settings"], one, planned, example)] = place, example.id
+            asked[one.label][record_key(run["settings"], one, planned, example, read)] = place, example.id
     return asked
 
 

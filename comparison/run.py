@@ -21,7 +21,14 @@ from tqdm import tqdm
 
 from comparison import locks, records
 from comparison.answering import Bench, Facts, Given
-from comparison.folder import check_folder, describe_run, known_settings, write_examples, write_run
+from comparison.folder import (
+    check_folder,
+    describe_run,
+    example_rows,
+    known_settings,
+    write_examples,
+    write_run,
+)
 from comparison.grid import PlannedTask
 from comparison.pending import (
     Group,
@@ -149,13 +156,15 @@ def answer_plan(plan: Plan, tasks: Sequence[PlannedTask], source: Answering, *, 
     """`compare`, whoever answers."""
     contenders = contenders_of(plan, source.facts)
     described = describe_run(plan, tasks, contenders, source.facts, command)
+    # before the lock, for which the other shards wait
+    asked = {planned.task.name: example_rows(planned) for planned in tasks}
     with ExitStack() as stack:
         with locks.folder_lock(plan.out):
             stack.enter_context(locks.writer_lock(plan.out, plan.writer))
             alone = set(locks.running_writers(plan.out)) == {plan.writer}
             run = write_run(plan.out, described, alone=alone)
-            for planned in tasks:
-                write_examples(plan.out, planned)
+            for task, rows in asked.items():
+                write_examples(plan.out, task, rows)
             rescored = sum(score_again(plan.out, run, planned, plan.writer) for planned in tasks)
         if rescored:
             print(

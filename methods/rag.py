@@ -8,8 +8,10 @@ Exercised by ``--method rag``, ``--method "rag:retriever=bm25(variant=okapi),k=3
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.base import PLAIN_QA, Task
@@ -97,11 +99,16 @@ class RAG:
     def _pack(self, context: str, chunks: Sequence[Chunk], order: Sequence[int], budget: int) -> list[int]:
         """As many of the first chunks of `order` as the reader counts within `budget` tokens once they are
         joined; one at least."""
-        packed = [order[0]]
-        for count in range(2, len(order) + 1):
-            picked = self._arrange(order[:count])
-            text, _ = join(context, [chunks[position] for position in picked])
-            if self.engine.count_tokens(text) > budget:
-                break
-            packed = picked
-        return packed
+
+        def tokens(count: int) -> int:
+            text, _ = join(context, [chunks[position] for position in self._arrange(order[:count])])
+            return self.engine.count_tokens(text)
+
+        # begun where the chunks' own tokens fill the budget: joined they are nearly as many
+        own = list(accumulate(chunks[position].tokens for position in order))
+        count = max(1, bisect_right(own, budget))
+        while count > 1 and tokens(count) > budget:
+            count -= 1
+        while count < len(order) and tokens(count + 1) <= budget:
+            count += 1
+        return self._arrange(order[:count])

@@ -26,8 +26,9 @@ Cut = tuple[int, int]
 """A place where a text may be cut: how many tokens and how many characters are before it."""
 
 # A sentence ends at its closing marks (with white space after them, where the script has any) or at a blank
-# line; not at every line break, which falls anywhere in wrapped text.
-SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s)|[。！？]+[」』”’）]*|(?=\n\s*\n)")
+# line; not at every line break, which falls anywhere in wrapped text. A run of marks or of line breaks is looked
+# through once, not again from each of its characters: a table of contents may have thousands in a row.
+SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]»]*+(?=\s)|[。！？]+[」』”’）]*|(?=\n[^\S\n]*+\n)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +161,11 @@ class CutsAhead:
     def _ends_sentence(self, characters: int) -> bool:
         """Whether at most white space lies between a sentence's end and this place, the next one; the two ends
         of the text count."""
-        found = characters in (0, len(self.text))
+        latest = -1
         while self._end <= characters:
-            found |= self._end >= 0 and not self.text[self._end : characters].strip()
-            self._end = next(self._ends, len(self.text) + 1)
-        return found
+            latest, self._end = self._end, next(self._ends, len(self.text) + 1)
+        ended = latest >= 0 and not self.text[latest:characters].strip()
+        return ended or characters in (0, len(self.text))
 
 
 def join(context: str, chunks: Sequence[Chunk]) -> tuple[str, tuple[Span, ...]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.base import Example, Task
+from benchmarks.base import Example, Task, digest
 from comparison.answering import Traits
 from comparison.grid import PlannedTask
 from comparison.pending import Contender, record_key
@@ -27,7 +27,8 @@ BENCHMARK = resolve("benchmark", "comparison_fakes:words")
 
 def key_of(*takes, task=TASK, example=EXAMPLE):
     contender = Contender(METHOD, Traits(frozenset(takes), control=False, version="v"))
-    return record_key(SETTINGS, contender, PlannedTask(BENCHMARK, task, [example], [], {}, 1, True), example)
+    planned = PlannedTask(BENCHMARK, task, [example], [], {}, 1, True)
+    return record_key(SETTINGS, contender, planned, example, digest(example.context, example.question))
 
 
 @pytest.mark.parametrize("takes", [(), ("task",)])

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comparison import locks, records
-from comparison.folder import FolderError, write_run
+from comparison.folder import FolderError, example_row, write_run
 from comparison.plan import PlanError, Shard
 from comparison.records import read_records
 
@@ -133,6 +133,26 @@ def test_a_writer_begins_and_writes_its_limit_in_one_go(run, monkeypatch):
     )
     run("Last", shard="1/2")
     assert events[:4] == ["folder_lock", "writer_lock", "run.json", "folder_lock given back"]
+
+
+def test_examples_are_made_before_the_lock_for_which_other_shards_wait(run, monkeypatch):
+    """A grid of long ones takes minutes: eight shards that begin together must not take them in turn."""
+    held, made = [], []
+
+    @contextmanager
+    def noted(folder):
+        held.append(folder)
+        yield
+        held.clear()
+
+    def row(example):
+        made.append((example.id, bool(held)))
+        return example_row(example)
+
+    monkeypatch.setattr(locks, "folder_lock", noted)
+    monkeypatch.setattr("comparison.folder.example_row", row)
+    run("Last", shard="1/2")
+    assert made == [(f"words-{number}", False) for number in range(6)]
 
 
 def test_shards_that_run_at_the_same_time_lose_and_double_nothing(tmp_path):

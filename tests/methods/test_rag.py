@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
 
 from benchmarks.base import Task
-from methods.base import Undefined
+from methods.base import Undefined, split_context
 from methods.oprm import OPRM
 from methods.rag import RAG
 from retrievers.base import Ranking
+from retrievers.chunking import join
 
 CONTEXT = "aa bb cc dd ee ff gg hh ii jj"  # chunks of 2 tokens: 0 to 4
 TASK = Task("t", "", " {question}", "value", 8)
@@ -199,6 +201,27 @@ def test_the_best_passages_are_packed_into_a_budget_of_the_joined_texts_tokens(s
 def test_the_first_passage_that_does_not_fit_ends_the_packing(scripted):
     engine = counting(scripted(chunk_size=4))  # chunks of 4, 4 and 2 tokens
     assert ask(engine, Fixed(2, 0, 1), budget=4).details["picked"] == [2]
+
+
+@pytest.mark.parametrize("budget", [20, 23, 170, 640, 1500, 5000])
+def test_hundreds_of_passages_are_packed_as_one_by_one_without_counting_them_one_by_one(
+    scripted, monkeypatch, budget
+):
+    context = " ".join(f"w{number}" for number in range(4000))
+    engine = counting(scripted(chunk_size=20, overlap=2))
+    chunks = split_context(engine, context, None, None, "token")
+    order = random.Random(budget).sample(range(len(chunks)), len(chunks))
+
+    def tokens(count):
+        return engine.count_tokens(join(context, [chunks[place] for place in order[:count]])[0])
+
+    one_by_one = next((count for count in range(1, len(order)) if tokens(count + 1) > budget), len(order))
+    counted = []
+    monkeypatch.setattr(
+        engine, "count_tokens", lambda text: counted.append(text) or len(engine.offsets(text))
+    )
+    assert ask(engine, Fixed(*order), context=context, budget=budget).details["picked"] == order[:one_by_one]
+    assert len(counted) < 4 + one_by_one / 5
 
 
 def test_the_budget_is_matched_with_oprms_chunk_by_chunk(scripted):

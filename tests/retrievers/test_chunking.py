@@ -124,10 +124,23 @@ def test_overlap_repeats_whole_sentences_where_they_fit():
         ("終わり。次は", [4]),
         ("Heading\n\nText", [7]),
         ("wrapped\nline", []),
+        ("Contents ...... 7", [15]),
+        ("1......7", []),
+        ("a\n \t\n\nb", [1, 4]),
     ],
 )
 def test_where_sentences_end(text, ends):
     assert [match.end() for match in SENTENCE_END.finditer(text)] == ends
+
+
+@pytest.mark.parametrize("run", [".", "\n", "\n ", '."'])
+def test_a_long_run_of_marks_or_of_line_breaks_is_looked_through_once(run):
+    """In the square of its length it would take an hour."""
+    text = f"One. Two{run * 300_000}words. Three"
+    chunks = split(
+        text, ((match.start(), match.end()) for match in re.finditer(r"\S+", text)), 2, boundary="sentence"
+    )
+    assert "".join(chunk.text for chunk in chunks) == text
 
 
 def test_white_space_between_tokens_goes_to_the_later_chunk():
