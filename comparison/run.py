@@ -9,6 +9,7 @@ a row stop the run. Imports no torch: the reader is opened by what is handed in.
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -46,6 +47,7 @@ from comparison.workers import LocalWorkers, Setup, Workers
 from methods.base import Answer, Undefined
 
 FAILURES_IN_A_ROW = 5
+SILENCE = 600  # seconds in which a log, where no progress bar is seen, is told nothing
 
 
 class RunStopped(ValueError):
@@ -195,7 +197,7 @@ def _answer_all(
     jobs = [Job(group, key, place) for group in groups for key, place in group.pending]
     left = Counter(job.group for job in jobs)
     files: dict[Group, RecordFile] = {}
-    visible = sys.stderr.isatty()
+    visible, told = sys.stderr.isatty(), time.monotonic()
     with (
         ExitStack() as stack,
         tqdm(total=len(jobs), unit="answer", disable=not visible, dynamic_ncols=True) as bar,
@@ -211,10 +213,17 @@ def _answer_all(
             bar.update()
             tally.count(record)
             left[group] -= 1
-            if not left[group]:
+            done = not left[group]
+            if done:
                 files[group].close()
-                if not visible:
-                    print(f"{task}, {label}: {len(group.pending)} answers", flush=True)
+            if not visible and (done or time.monotonic() - told >= SILENCE):
+                said = (
+                    f"{len(group.pending)} answers"
+                    if done
+                    else f"{tally.answered:,} of all {len(jobs):,} so far"
+                )
+                print(f"{task}, {label}: {said}", flush=True)
+                told = time.monotonic()
 
 
 def _answers(source: Answering, jobs: Sequence[Job]) -> Iterator[tuple[Job, Given]]:

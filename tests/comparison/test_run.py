@@ -62,6 +62,15 @@ def test_a_run_goes_on_where_it_stopped(run, tmp_path):
     assert sorted(written) == [f"words-{number}" for number in range(6)]
 
 
+def test_a_log_is_told_of_every_finished_part_and_of_a_long_silence(run, capsys, monkeypatch):
+    run("Last")
+    assert capsys.readouterr().out.splitlines() == ["words, comparison_fakes:Last: 6 answers"]
+    monkeypatch.setattr("comparison.run.SILENCE", 0)
+    run("Last", "Seeing")
+    told = [f"{n} of all 6 so far" for n in range(1, 6)]
+    assert [line.split(": ")[1] for line in capsys.readouterr().out.splitlines()] == [*told, "6 answers"]
+
+
 def test_what_another_writer_has_recorded_is_not_done_again(run, tmp_path):
     run("Last")
     path = next((tmp_path / "run" / "records").glob("*/*/words.serial.jsonl"))
