@@ -1,4 +1,5 @@
-"""What the command lines of all programs share: argparse, but an error is one line, and so is what Ctrl-C leaves.
+"""What the command lines of all programs share: argparse, but an error is one line, and so is what Ctrl-C leaves;
+what a program prints and draws depends neither on the terminal nor on who started it.
 
 Exercised by ``python run_compare.py --no-such-flag`` and ``pytest tests/comparison/test_command_line.py``.
 """
@@ -6,6 +7,8 @@ Exercised by ``python run_compare.py --no-such-flag`` and ``pytest tests/compari
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,12 +40,22 @@ def path_of(text: str) -> Path:
 
 def run_program(program: str, work: Callable[[], int], interrupted: str = "") -> int:
     """The exit status: that of `work`, 2 for a user's error (ValueError, OSError), 130 for Ctrl-C, both after one
-    line on stderr. `interrupted` says what Ctrl-C left and how to go on."""
+    line on stderr; 141 without a word where nobody reads on (``| head``). `interrupted` says what Ctrl-C left and
+    how to go on."""
+    # pictures become files; a notebook names a backend that is in its own environment alone
+    os.environ["MPLBACKEND"] = "agg"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
-        return work()
+        status = work()
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print(": ".join(filter(None, ("interrupted", interrupted))), file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return 141
     except (ValueError, OSError) as problem:
         from comparison.records import printable
 

@@ -13,12 +13,12 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from comparison.probes import CUDA_KERNELS, GIB, INSTALL, PROBES, Finding, collect, start
-from comparison.provenance import ROOT, machine
+from comparison.probes import CHECKOUT, CUDA_KERNELS, GIB, INSTALL, PROBES, Finding, collect, start
+from comparison.provenance import machine
 from models.packaged import weights_file
 from models.specs import READERS, ReaderError, reader_spec
 
@@ -65,16 +65,25 @@ def _machine() -> Finding:
     return Finding("machine", "ok", f"{known['cpus']} cores, {known['processor']}, {known['system']}")
 
 
-def project() -> Mapping:
-    """The project's table in pyproject.toml."""
+def requirements() -> Mapping[str, Sequence[str]]:
+    """What the suite cannot do without, under "", and what each extra needs: from pyproject.toml, or as installed
+    where there is no checkout."""
     import tomllib  # not there before Python 3.11
 
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installed = next(iter(metadata.distributions(name="run-compare")), None)
+    if CHECKOUT.is_file() or not installed:
+        project = tomllib.loads(CHECKOUT.read_text(encoding="utf-8"))["project"]
+        return {"": project["dependencies"], **project["optional-dependencies"]}
+    found: dict[str, list[str]] = {}
+    for line in installed.requires or ():
+        requirement, _, extra = line.partition("; extra == ")
+        found.setdefault(extra.strip("\"'"), []).append(requirement)
+    return found
 
 
 def packages() -> Finding:
     """What the suite cannot do without."""
-    here, lacking = standing(project()["dependencies"])
+    here, lacking = standing(requirements()[""])
     if lacking:
         return Finding("packages", "missing", f"{', '.join(lacking)}: {INSTALL} .")
     return Finding("packages", "ok", ", ".join(here))
@@ -82,7 +91,7 @@ def packages() -> Finding:
 
 def extras() -> Iterator[Finding]:
     """The optional parts, each with the line that installs it. Those of CUDA have findings of their own."""
-    optional = project()["optional-dependencies"]
+    optional = {name: wanted for name, wanted in requirements().items() if name}
     whole = {name for name, wanted in optional.items() if not standing(wanted)[1]}
     for name, wanted in optional.items():
         here, lacking = standing(wanted)
@@ -144,7 +153,9 @@ def disks() -> Iterator[Finding]:
     for name, folder in (("disk of runs/", Path("runs")), ("disk of hub readers", hub_cache())):
         there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
         free = shutil.disk_usage(there).free / GIB
-        if os.access(there, os.W_OK):
+        if str(folder).startswith("~"):
+            yield Finding(name, "note", "no home directory: set HF_HOME to a folder")
+        elif os.access(there, os.W_OK):
             yield Finding(name, "ok", f"{free:.1f} GiB free in {folder}")
         else:
             yield Finding(name, "note", f"{there} cannot be written to: name another place")
@@ -154,7 +165,7 @@ def hub_cache() -> Path:
     """Where the hub's client keeps what it downloaded."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
-    return Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
+    return Path(os.path.expanduser(os.environ.get("HF_HUB_CACHE") or f"{home}/hub"))
 
 
 def others() -> Iterator[Finding]:

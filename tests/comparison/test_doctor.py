@@ -21,6 +21,7 @@ from comparison.probes import Finding
 from models.specs import READERS
 
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 STATES = {"ok", "missing", "note"}
 
 
@@ -125,7 +126,7 @@ def test_every_extra_has_a_line_with_what_installs_it(monkeypatch):
 
     monkeypatch.setattr(metadata, "version", nothing)
     lines = {one.name: one for one in doctor.extras()}
-    optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    optional = PROJECT["optional-dependencies"]
     assert set(lines) == {f"extra {name}" for name in optional if name != "cuda"}  # that one is the kernels'
     for name, wanted in optional.items():
         if name != "cuda":
@@ -154,14 +155,27 @@ def test_a_missing_dependency_names_itself(monkeypatch):
     def without_numba(name):
         if name == "numba":
             raise metadata.PackageNotFoundError(name)
-        return "5.19.0" if name == "transformers" else version(name)
+        return "5.22.0" if name == "transformers" else version(name)
 
     monkeypatch.setattr(metadata, "version", without_numba)
     one = doctor.packages()
     assert one.state == "missing"
     assert "numba not installed" in one.text
-    assert "transformers 5.19.0 where transformers>=5.20,<6 was expected" in one.text
+    assert "transformers 5.22.0 where transformers>=5.23,<6 was expected" in one.text
     assert "scipy" not in one.text
+
+
+def test_without_a_checkout_the_installed_distribution_says_what_it_needs(monkeypatch, tmp_path):
+    needed, optional = PROJECT["dependencies"], PROJECT["optional-dependencies"]
+    lines = ["Metadata-Version: 2.4", "Name: run-compare", "Version: 9"]
+    lines += [f"Requires-Dist: {one}" for one in needed]
+    lines += [f'Requires-Dist: {one}; extra == "{name}"' for name in optional for one in optional[name]]
+    (tmp_path / "run_compare-9.dist-info").mkdir()
+    (tmp_path / "run_compare-9.dist-info" / "METADATA").write_text("\n".join(lines))
+    assert doctor.requirements() == {"": needed} | optional
+    monkeypatch.setattr(doctor, "CHECKOUT", tmp_path / "pyproject.toml")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert doctor.requirements() == {"": needed} | optional
 
 
 @pytest.mark.parametrize(
@@ -199,6 +213,16 @@ def test_a_folder_that_cannot_be_written_is_noted(tmp_path, monkeypatch):
     first = next(doctor.disks())
     assert (first.name, first.state) == ("disk of runs/", "note")
     assert str(tmp_path) in first.text
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, tmp_path):
+    for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(doctor.os.path, "expanduser", lambda path: path)  # as it is without a home
+    last = list(doctor.disks())[-1]
+    assert last == Finding("disk of hub readers", "note", "no home directory: set HF_HOME to a folder")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert list(doctor.disks())[-1].state == "ok"
 
 
 def test_readers_in_the_hubs_cache_are_at_hand(tmp_path, monkeypatch):

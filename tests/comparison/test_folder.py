@@ -180,3 +180,13 @@ def test_a_malformed_run_json_is_refused(run, tmp_path):
         with pytest.raises(FolderError, match="malformed"):
             run("Last")
         assert (tmp_path / "run" / "run.json").read_bytes() == text
+
+
+def test_a_link_to_what_is_not_there_is_named(tmp_path):
+    (tmp_path / "scratch").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(
+        FolderError, match=r"scratch is a link to .*unmounted, which is not there, expected a folder"
+    ):
+        check_folder(tmp_path / "scratch" / "run", {})
+    (tmp_path / "unmounted").mkdir()
+    check_folder(tmp_path / "scratch" / "run", {})

@@ -1,11 +1,10 @@
-"""Provenance: a version changes with the code behind a method, a revision with the weights."""
+"""Provenance: a version changes with the code behind a method, a session with what it ran on."""
 
 from __future__ import annotations
 
 import json
 import platform
 import re
-import shutil
 import subprocess
 from collections import Counter
 
@@ -14,7 +13,7 @@ import pytest
 
 from comparison import provenance
 from comparison.plan import resolve
-from comparison.provenance import folder_revision, imported_modules, method_version
+from comparison.provenance import imported_modules, method_version
 from comparison.records import read_records
 from reports import write_report
 
@@ -130,42 +129,6 @@ def test_built_in_methods_have_versions_of_their_own():
     assert all(len(version) == 16 for version in versions)
 
 
-def test_a_local_reader_is_named_by_its_content(tmp_path, monkeypatch):
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "config.json").write_text("{}")
-    (tmp_path / "one" / "model.safetensors").write_bytes(b"0" * 1000)
-    shutil.copytree(tmp_path / "one", tmp_path / "two")
-    assert folder_revision(tmp_path / "one") == folder_revision(tmp_path / "two")
-    (tmp_path / "two" / "README.md").write_text("a card")
-    assert folder_revision(tmp_path / "one") == folder_revision(tmp_path / "two")
-    for whole_file in (2000, 100):  # hashed whole, then by its size and both ends
-        monkeypatch.setattr(provenance, "WHOLE_FILE", whole_file)
-        monkeypatch.setattr(provenance, "ENDS", 50)
-        for weights in (b"1" + b"0" * 999, b"0" * 999 + b"1", b"0" * 1001):
-            (tmp_path / "two" / "model.safetensors").write_bytes(weights)
-            assert folder_revision(tmp_path / "one") != folder_revision(tmp_path / "two")
-
-
-@pytest.mark.parametrize(
-    ("name", "config", "counts"),
-    [
-        ("chat_template.jinja", {}, True),
-        ("additional_chat_templates/tool.jinja", {}, True),
-        ("vocab.tiktoken", {}, True),
-        ("modeling.py", {"auto_map": {"AutoModel": "modeling.Reader"}}, True),
-        ("modeling.py", {}, False),  # nothing runs it: how a model was trained does not change its answers
-    ],
-)
-def test_what_wraps_and_what_runs_a_local_reader_is_in_its_name(tmp_path, name, config, counts):
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("one")
-    before = folder_revision(tmp_path)
-    path.write_text("two")
-    assert (folder_revision(tmp_path) != before) == counts
-
-
 def test_every_import_of_a_file_is_found_wherever_it_stands():
     source = "import a.b\nfrom c import d\ndef f():\n    from e.g import h as i\n    import j as k\n"
     assert imported_modules(source) == {"a.b", "c", "c.d", "e.g", "e.g.h", "j"}
@@ -273,6 +236,29 @@ def test_a_folder_that_knows_no_sessions_is_extended(run, tmp_path):
 def test_a_checkout_without_git_has_no_commit(monkeypatch, tmp_path):
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     assert provenance.commit() == (None, False)
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """Somebody else's, with a commit."""
+    for command in ("init -q", "-c user.name=a -c user.email=b commit -q --allow-empty -m one"):
+        subprocess.run(["git", "-C", tmp_path, *command.split()], check=True)
+    return tmp_path
+
+
+def test_the_repository_around_an_environment_is_not_the_suites(monkeypatch, repository):
+    (repository / "run_compare.py").write_text("")
+    monkeypatch.setattr(provenance, "ROOT", repository)
+    assert provenance.commit() == (None, False)
+    subprocess.run(["git", "-C", repository, "add", "run_compare.py"], check=True)
+    head, changed = provenance.commit()
+    assert (len(head), changed) == (40, True)
+
+
+def test_a_hooks_repository_is_not_taken_for_the_suites(monkeypatch, repository):
+    before = provenance.commit()
+    monkeypatch.setenv("GIT_DIR", str(repository / ".git"))
+    assert provenance.commit() == before
 
 
 def test_a_session_names_the_gpu_behind_its_device_and_none_where_there_is_none(monkeypatch):

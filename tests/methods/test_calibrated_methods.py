@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,8 +126,16 @@ def test_a_text_shorter_than_a_window_is_refused(case, reader):
 
 
 def test_a_reader_without_a_delta_is_refused_before_it_is_calibrated(case, reader, texts):
-    engine = SimpleNamespace(spec=reader.spec, model=torch.nn.Linear(2, 2), window=None)
+    spec = replace(reader.spec, trained_length=None)  # which is not asked for first
+    engine = SimpleNamespace(spec=spec, model=torch.nn.Linear(2, 2), window=None)
     for options in ({}, {"text": texts[0]}):
         with pytest.raises(ValueError, match="has no delta") as error:
             case.method(engine, **options)
         assert "\n" not in str(error.value)
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as it is without a home
+    with pytest.raises(ValueError, match=r"no home directory .*: set XDG_CACHE_HOME to a folder"):
+        folder("upi")
