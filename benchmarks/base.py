@@ -152,13 +152,15 @@ class TaskSet:
     """A task, its examples, and whether its rows enter the confirmatory mean (absent-answer tasks do not).
 
     `examples` may be read from disk or made when they are asked for (`benchmarks.stored`,
-    `benchmarks.generated`); `left_out` has a line "FILE:LINE: why" for every row of the data that is no example.
+    `benchmarks.generated`); `left_out` has a line "FILE:LINE: why" for every row of the data that is no example;
+    `note` is what else the plan says of the data: that they come from elsewhere, what beside them is not read.
     """
 
     task: Task
     examples: Sequence[Example]
     confirmatory: bool = True
     left_out: Sequence[str] = ()
+    note: str = ""
 
     @property
     def outlines(self) -> Sequence[Outline]:

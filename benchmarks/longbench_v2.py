@@ -31,10 +31,14 @@ def longbench_v2(
     """One task, in buckets by length; difficulty and domain are tags. With `cot` the reader reasons first (1,024
     tokens), then answers from its reasoning. `DataError` for data that are missing or are no JSON array."""
     path = data_dir / "longbench_v2" / "data.json" if data_dir else None
-    source = local_file(path) if path and path.is_file() else hub_file(HUB, "data.json", REVISION)
+    if path and path.is_file():
+        source = local_file(path)
+    else:
+        source = hub_file(HUB, "data.json", REVISION, looked=str(path or ""))
     bad: list[str] = []
     examples = StoredExamples(source, make_example, bad, array=True)
-    return [TaskSet(replace(task(cot=cot), revision=source.revision), examples, left_out=bad)]
+    asked = replace(task(cot=cot), revision=source.revision)
+    return [TaskSet(asked, examples, left_out=bad, note=source.note)]
 
 
 def make_example(row: Mapping[str, Any]) -> Example | str:

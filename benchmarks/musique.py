@@ -21,6 +21,7 @@ from benchmarks.paragraphs import (
     local_source,
     need_text,
     paragraph_sets,
+    places,
     read_questions,
     source_rows,
 )
@@ -41,7 +42,7 @@ def musique(
     """Every question of the file, or `samples` of them evenly over the hops; with `lengths` (tokens of the
     whole prompt) their long versions. Exact match (``metric=em``) is a task of its own."""
     bad: list[str] = []
-    source = local_source(data_dir, "musique") or hub_file(*HUB)
+    source = local_source(data_dir, "musique") or hub_file(*HUB, looked=places(data_dir, "musique"))
     questions = read_questions(source_rows(source, bad), parse, bad)
     return paragraph_sets(
         count_tokens,
@@ -49,6 +50,7 @@ def musique(
         questions,
         bad,
         revision=source.revision,
+        note=source.note,
         metric=metric,
         seed=seed,
         lengths=lengths,

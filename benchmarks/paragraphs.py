@@ -73,11 +73,19 @@ Rows = Iterable[tuple[str, dict[str, Any]]]
 
 def local_source(data_dir: Path | None, name: str) -> Source | None:
     """``DATA_DIR/multihop/NAME.jsonl``, or ``.json``, the form in which HotpotQA and 2Wiki were released; None
-    where neither is there."""
+    where neither is there, and `DataError` where both are."""
     if data_dir is None:
         return None
     paths = [data_dir / "multihop" / f"{name}.{ending}" for ending in ("jsonl", "json")]
-    return next((local_file(path) for path in paths if path.is_file()), None)
+    there = [path for path in paths if path.is_file()]
+    if len(there) > 1:
+        raise DataError(f"both {there[0]} and {there[1].name} are there: leave one of them")
+    return local_file(there[0]) if there else None
+
+
+def places(data_dir: Path | None, name: str) -> str:
+    """The places where `local_source` looks, for what is said of a set that is read from the hub."""
+    return str(data_dir / "multihop" / f"{name}.jsonl or .json") if data_dir else ""
 
 
 def source_rows(source: Source | HubRows, bad: list[str]) -> Rows:
@@ -152,6 +160,7 @@ def paragraph_sets(
     left_out: Sequence[str],
     *,
     revision: str,
+    note: str,
     metric: AnswerMetric,
     seed: int,
     lengths: tuple[int, ...],
@@ -170,7 +179,7 @@ def paragraph_sets(
     chosen = questions if samples is None else _evenly(questions, samples)
     if not lengths:
         own = (_own_sketch(count_tokens, task, one, evidence) for one in chosen)
-        return [TaskSet(task, GeneratedExamples(own), left_out=left_out)]
+        return [TaskSet(task, GeneratedExamples(own), left_out=left_out, note=note)]
     check_numbers(f"{benchmark}: lengths", lengths, 1)
     pool = {paragraph.title: paragraph for one in questions for paragraph in one.paragraphs}
     filler = [replace(paragraph, gold=False, support=()) for paragraph in pool.values()]
@@ -181,7 +190,7 @@ def paragraph_sets(
     stretch.sketch(by_size[-1], min(lengths)).make()
     stretch.sketch(by_size[0], max(lengths)).make()
     sketches = (stretch.sketch(one, length) for length in lengths for one in chosen)
-    return [TaskSet(task, GeneratedExamples(sketches), left_out=left_out)]
+    return [TaskSet(task, GeneratedExamples(sketches), left_out=left_out, note=note)]
 
 
 def lay_out(paragraphs: Sequence[Paragraph], evidence: Evidence) -> tuple[str, tuple[Span, ...]]:

@@ -1,7 +1,8 @@
-"""The passkey test: a five-digit key, stated twice, in noise or in the user's texts.
+"""The passkey test: a key of up to five digits, stated twice, in noise or in the user's texts.
 
-``variant=mohtashami`` is Mohtashami and Jaggi's (arXiv:2305.16300): five fixed sentences repeated, the key at its
-depth, the question after the text; right is an answer whose first number is the key. ``variant=decimamba`` is
+``variant=mohtashami`` is Mohtashami and Jaggi's (arXiv:2305.16300): five fixed sentences repeated, cut at the
+character of the depth and begun anew behind the key (a ``haystack`` is cut between sentences and goes on), the
+question after the text; right is an answer whose first number is the key. ``variant=decimamba`` is
 DeciMamba's (arXiv:2406.14528): the question stands before the text and an answer cue after it, the key lies
 between two whole sentences anywhere within ten points of its depth (a text without such a place begins
 elsewhere), and right is an answer that has the key as one of its words; its texts (sentences of at least ten
@@ -40,7 +41,9 @@ QUESTION = "What is the pass key?"
 NEW_TOKENS = 10
 WINDOW = 10  # points of depth on either side
 BEGINNINGS = 50  # of the text that are tried before a depth is given up
+LINE = " ".join(NOISE) + " "
 SHORTEST = 10  # tokens of a sentence in DeciMamba's haystack
+KEYS: dict[Variant, tuple[int, int]] = {"mohtashami": (1, 50_000), "decimamba": (10_000, 99_999)}
 TASKS: dict[str, Task] = {
     "mohtashami": Task(
         name="passkey",
@@ -50,6 +53,7 @@ TASKS: dict[str, Task] = {
         metric="infinitebench_passkey",
         max_new_tokens=NEW_TOKENS,
         stop=(),
+        revision="2",  # 1 had five digits in every key, and whole sentences on either side
     ),
     "decimamba": Task(
         name="passkey_decimamba",
@@ -80,17 +84,17 @@ def passkey(
     check_numbers("passkey: lengths", lengths, 1)
     check_numbers("passkey: depths", depths, 0, 100)
     check_numbers("passkey: samples", (samples,), 1)
-    task, sentences = TASKS[variant], list(NOISE)
+    task, sentences = TASKS[variant], []
     if haystack is not None:
         text = read_folder("passkey", haystack)
         sentences = split_sentences(text)
-        task = replace(task, revision=f"1-{haystack_revision(text)}")
+        task = replace(task, revision=f"{task.revision}-{haystack_revision(text)}")
     elif variant == "decimamba":
         raise DataError(
             "passkey: variant=decimamba hides its key in texts: name a folder of .txt files with haystack=DIR "
             "(the paper takes the test split of WikiText-2)"
         )
-    passkeys = _Passkeys(count_tokens, task, sentences, variant, seed, haystack is not None)
+    passkeys = _Passkeys(count_tokens, task, sentences, variant, seed)
     for depth in depths:  # a length that is too short is refused before it is asked for
         passkeys.sketch(min(lengths), depth, 0).make()
     cells = [(length, depth) for length in lengths for depth in depths]
@@ -100,14 +104,13 @@ def passkey(
 
 @dataclass(frozen=True)
 class _Passkeys:
-    """The generator; `shifts` says whether examples begin at sentences of their own."""
+    """The generator; without `texts` its haystack is noise."""
 
     count_tokens: CountTokens
     task: Task
     texts: Sequence[str]
     variant: Variant
     seed: int
-    shifts: bool
 
     @cached_property
     def costs(self) -> dict[str, int]:
@@ -137,7 +140,7 @@ class _Passkeys:
     def _draw(self, length: int, depth: int, index: int) -> tuple[str, random.Random]:
         """The key, and the source of everything that is drawn after it."""
         rng = random.Random(stable_seed(self.task.name, self.seed, length, depth, index))
-        return str(rng.randint(10_000, 99_999)), rng
+        return str(rng.randint(*KEYS[self.variant])), rng
 
     def _example(self, outline: Outline, length: int, depth: int, index: int) -> Example:
         key, rng = self._draw(length, depth, index)
@@ -163,8 +166,11 @@ class _Passkeys:
         )
 
     def _hide(self, needle: str, length: int, depth: int, rng: random.Random) -> tuple[str, Span] | None:
-        """A context from a random sentence on and where the needle is in it; None where it has no place."""
-        start = rng.randrange(len(self.sentences)) if self.shifts else 0
+        """A context (from a random sentence of the texts on) and where the needle is in it; None where it has no
+        place."""
+        if not self.texts:
+            return self._hide_in_noise(needle, length, depth)
+        start = rng.randrange(len(self.sentences))
 
         def inside(number: int) -> tuple[str, Span] | None:
             pieces = repeat(self.sentences, number, start)
@@ -177,6 +183,17 @@ class _Passkeys:
             return hide(" ".join(repeat(self.sentences, number, start)), needle, "", self.separator)[0]
 
         return fit_needle("passkey", length, self._tokens, behind, inside)
+
+    def _hide_in_noise(self, needle: str, length: int, depth: int) -> tuple[str, Span]:
+        """The depth's share of the noise's characters before the needle, and the others, begun anew, behind it."""
+
+        def inside(number: int) -> tuple[str, Span]:
+            before = number * depth // 100
+            noise = LINE * (number // len(LINE) + 1)
+            span = (before + 1, before + 1 + len(needle))
+            return f"{noise[:before]}\n{needle}\n{noise[: number - before]}", span
+
+        return fit_needle("passkey", length, self._tokens, lambda number: inside(number)[0], inside)
 
     def _tokens(self, context: str) -> int:
         return self.count_tokens(self.task.prompt(context, QUESTION))

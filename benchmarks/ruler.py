@@ -139,6 +139,7 @@ class _Niah:
         one = self.needles.asked == 1
         kind = self.needles.value[:-1] if one else self.needles.value
         hidden = f"A special magic {kind} is" if one else f"Some special magic {kind} are"
+        drawn = "2" if self.needles.key == "words" else "1"  # 1 had words with a blank at their end
         return Task(
             name=self.name,
             before=f"{hidden} hidden within the following text. Make sure to memorize it. I will quiz you about "
@@ -147,7 +148,7 @@ class _Niah:
             metric="ruler",
             max_new_tokens=NEW_TOKENS,
             stop=(),
-            revision=f"1-{haystack_revision(self.essays)}" if self.in_essays else "1",
+            revision=f"{drawn}-{haystack_revision(self.essays)}" if self.in_essays else drawn,
         )
 
     def sketch(self, length: int, index: int) -> Sketch:
@@ -283,7 +284,7 @@ def _new(rng: random.Random, kind: Kind, taken: set[str]) -> str:
 
 @cache
 def word_lists() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The adjectives and nouns of `wonderwords` (MIT). `DataError` where it is not installed."""
+    """The adjectives and nouns of `wonderwords` (MIT), each once. `DataError` where it is not installed."""
     try:
         assets = files("wonderwords.assets")
     except ModuleNotFoundError as problem:
@@ -292,7 +293,8 @@ def word_lists() -> tuple[tuple[str, ...], tuple[str, ...]]:
             "tasks=niah_multikey_3, whose keys are UUIDs"
         ) from problem
     adjectives, nouns = (
-        tuple(assets.joinpath(f"{name}list.txt").read_text(encoding="utf-8").splitlines())
+        assets.joinpath(f"{name}list.txt").read_text(encoding="utf-8").splitlines()
         for name in ("adjective", "noun")
     )
-    return adjectives, nouns
+    # Some have a blank at their end, which wonderwords' own reader drops, and are listed again without it.
+    return tuple(dict.fromkeys(map(str.strip, adjectives))), tuple(dict.fromkeys(map(str.strip, nouns)))

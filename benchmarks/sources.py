@@ -31,11 +31,13 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """One file of rows: on disk, or `member` of a zip on disk. `revision` names its content."""
+    """One file of rows: on disk, or `member` of a zip on disk. `revision` names its content; `note` says that it
+    is read in the place of another."""
 
     path: Path
     revision: str
     member: str = ""
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -64,20 +66,28 @@ def local_file(path: Path, *, revision: str = "") -> Source:
 
 
 def zip_members(path: Path, *, revision: str = "") -> dict[str, Source]:
-    """The files of a zip by their last path component, none of them unpacked."""
+    """The files of a zip by their last path component, none of them unpacked. `DataError` where two files of rows
+    have the same."""
     revision = revision or f"file-{_digest(path)}"
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
     except (OSError, zipfile.BadZipFile) as problem:
         raise DataError(f"{path} is not a whole zip file ({problem}): fetch it again") from problem
-    return {name.rpartition("/")[2]: Source(path, revision, name) for name in names}
+    found: dict[str, Source] = {}
+    for name in names:
+        last = name.rpartition("/")[2]
+        if last in found and last.endswith(".jsonl"):
+            raise DataError(f"{path} holds {found[last].member} and {name}: leave one of them")
+        found[last] = Source(path, revision, name)
+    return found
 
 
-def hub_file(repository: str, name: str, revision: str) -> Source:
+def hub_file(repository: str, name: str, revision: str, *, looked: str = "") -> Source:
     """A file of a hub data set: from the cache if it is there, downloaded otherwise.
 
-    Its revision is ``REPOSITORY@COMMIT``. `DataError` without a network, or where there is no such file."""
+    Its revision is ``REPOSITORY@COMMIT``; `looked` is the place where a file of the user's would have come first.
+    `DataError` without a network, or where there is no such file."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -93,26 +103,29 @@ def hub_file(repository: str, name: str, revision: str) -> Source:
             _greet_hub()
             path = Path(fetch(offline=False))
         except Exception as problem:
-            raise _unreachable(f"{name} of {repository}", problem) from problem
+            raise _unreachable(f"{name} of {repository}", problem, looked) from problem
     folders = path.parts
     commit = folders[folders.index("snapshots") + 1] if "snapshots" in folders else revision
-    return local_file(path, revision=f"{repository}@{commit}")
+    fetched = f"{repository}@{commit}"
+    return Source(path, fetched, note=_instead(looked, fetched))
 
 
 @dataclass(frozen=True)
 class HubRows:
-    """The rows of a hub data set, each with its place ``REPOSITORY/CONFIG row N``, counted from 1."""
+    """The rows of a hub data set, each with its place ``REPOSITORY/CONFIG row N``, counted from 1; `note` as that
+    of a `Source`."""
 
     name: str
     revision: str
     rows: Sequence[dict[str, Any]]
+    note: str = ""
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         return ((f"{self.name} row {number}", row) for number, row in enumerate(self.rows, start=1))
 
 
-def hub_rows(repository: str, config: str | None, split: str) -> HubRows:
-    """A hub data set of parquet or JSON files, or a folder laid out like one.
+def hub_rows(repository: str, config: str | None, split: str, *, looked: str = "") -> HubRows:
+    """A hub data set of parquet or JSON files, or a folder laid out like one; `looked` as in `hub_file`.
 
     Its revision is ``REPOSITORY@COMMIT``, the commit that was fetched, now or when it was put into the cache.
     `DataError` without a network, without such a configuration, or without the package datasets."""
@@ -129,15 +142,19 @@ def hub_rows(repository: str, config: str | None, split: str) -> HubRows:
     try:
         with _offline():
             rows = load()
-    except Exception:
+    except Exception as first:
+        what = f"{config or 'the data'} of {repository}"
+        if Path(repository).is_dir():
+            raise DataError(f"cannot read {what}: {_reason(first)}") from first
         try:
             _greet_hub()
             rows = load()
         except Exception as problem:
-            raise _unreachable(f"{config or 'the data'} of {repository}", problem) from problem
+            raise _unreachable(what, problem, looked) from problem
     # datasets prepares a data set in a folder that is named after the commit (or the content) it was made from
     commit = Path(rows.cache_files[0]["filename"]).parent.name if rows.cache_files else "main"
-    return HubRows(f"{repository}/{config or split}", f"{repository}@{commit}", rows)
+    fetched = f"{repository}@{commit}"
+    return HubRows(f"{repository}/{config or split}", fetched, rows, _instead(looked, fetched))
 
 
 def read_rows(source: Source | HubRows, bad: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -182,6 +199,14 @@ def texts(value: object) -> tuple[str, ...] | None:
     if isinstance(value, list | tuple) and all(isinstance(text, str) for text in value):
         return tuple(value)
     return None
+
+
+def kind(value: object) -> str:
+    """What messages call a value that is no list of texts."""
+    if isinstance(value, list):
+        odd = next((type(one).__name__ for one in value if not isinstance(one, str)), "")
+        return f"a list that holds a {odd}" if odd else "a list"
+    return "null" if value is None else f"of type {type(value).__name__}"
 
 
 def text(row: Mapping[str, Any], field: str) -> str:
@@ -242,9 +267,19 @@ def _offline() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _unreachable(what: str, problem: Exception) -> DataError:
-    reason = next(iter(str(problem).strip().splitlines()), "") or type(problem).__name__
+def _instead(looked: str, fetched: str) -> str:
+    return f"{looked} is not there: the hub's {fetched} is read" if looked else ""
+
+
+def _unreachable(what: str, problem: Exception, looked: str) -> DataError:
+    here = f", and there is no {looked}" if looked else ""
+    put = "it there" if looked else "the files in a folder and name it with --data-dir"
     return DataError(
-        f"cannot fetch {what} from the Hugging Face hub ({reason[:200]}): it is not in the cache; go online "
-        "once, or put the files in a folder and name it with --data-dir"
+        f"cannot fetch {what} from the Hugging Face hub ({_reason(problem)}): it is not in the cache{here}; go online "
+        f"once, or put {put}"
     )
+
+
+def _reason(problem: Exception) -> str:
+    """The first line of what a client of the hub says."""
+    return (next(iter(str(problem).strip().splitlines()), "") or type(problem).__name__)[:200]

@@ -36,7 +36,8 @@ MakeExample = Callable[[dict[str, Any]], Example | str]
 
 
 class StoredExamples(LazyExamples):
-    """The rows of `source` that are examples. Rows that are none are added to `bad`, with their places.
+    """The rows of `source` that are examples. Rows that are none are added to `bad`, with their places;
+    `DataError` for a file without rows.
 
     An id that comes again has a number behind it (`sources.distinct`).
     """
@@ -52,6 +53,8 @@ class StoredExamples(LazyExamples):
                 continue
             self.outlines.append(Outline(example.id, example.bucket, example.answers, example.cluster))
             self._stretches.append(stretch)
+        if not self.outlines and not bad:
+            raise DataError(f"{source.path} holds no rows: fetch the file again")
         names = distinct(outline.id for outline in self.outlines)
         self.outlines = [one._replace(id=name) for one, name in zip(self.outlines, names, strict=True)]
 

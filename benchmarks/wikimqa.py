@@ -59,6 +59,7 @@ def wikimqa(
         questions,
         bad,
         revision=source.revision + revision,
+        note=source.note,
         metric=metric,
         seed=seed,
         lengths=lengths,

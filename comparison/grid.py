@@ -18,7 +18,7 @@ from benchmarks import metrics
 from benchmarks.base import CountTokens, Example, Outline, Task, TaskSet, digest
 from benchmarks.lazy import LazyExamples
 from comparison import options
-from comparison.imports import Predictions, pair
+from comparison.imports import Predictions, pair_all
 from comparison.plan import Plan, PlanError, Resolved
 from comparison.records import printable
 from models.specs import ReaderError, ReaderSpec
@@ -47,8 +47,8 @@ class Chosen(LazyExamples):
 class PlannedTask:
     """One task with the examples that are to be answered. `outlines` are those of all that the benchmark has,
     `buckets` counts the chosen ones, `clusters` the documents that they come from, `left_out` says which rows
-    of the data are no examples, and `predictions[label]` holds what was imported under that label, by example
-    (`comparison.imports`)."""
+    of the data are no examples, `note` what else is to be said of them, and `predictions[label]` holds what was
+    imported under that label, by example (`comparison.imports`)."""
 
     benchmark: Resolved
     task: Task
@@ -58,6 +58,7 @@ class PlannedTask:
     clusters: int
     confirmatory: bool
     left_out: Sequence[str] = ()
+    note: str = ""
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
 
     @property
@@ -120,14 +121,12 @@ def load_tasks(plan: Plan, count_tokens: CountTokens) -> tuple[PlannedTask, ...]
             raise PlanError(
                 f"{count} tasks are called {name!r}; name a benchmark: LABEL=SPEC makes it LABEL-{name}"
             )
-    for label, folder in plan.imports.items():
-        found = [one.predictions[label] for one in planned]
-        if not any(one.texts for one in found):
-            if lost := [loss for one in found for loss in one.losses]:
-                raise PlanError(f"--import-predictions {label}: no prediction can be read: {lost[0]}")
-            names = ", ".join(f"{one.task.name}.jsonl" for one in planned)
-            raise PlanError(f"--import-predictions {label}: {folder} has none of {names}")
-    return tuple(planned)
+    told = [(one.task, one.outlines) for one in planned]
+    imported = {label: pair_all(label, folder, told) for label, folder in plan.imports.items()}
+    return tuple(
+        replace(one, predictions={label: found[one.task.name] for label, found in imported.items()})
+        for one in planned
+    )
 
 
 def _task_sets(plan: Plan, benchmark: Resolved, count_tokens: CountTokens) -> Iterator[TaskSet]:
@@ -177,7 +176,7 @@ def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:
         clusters=len(clusters),
         confirmatory=task_set.confirmatory,
         left_out=task_set.left_out,
-        predictions={label: pair(label, folder, task, outlines) for label, folder in plan.imports.items()},
+        note=task_set.note,
     )
 
 
@@ -250,6 +249,7 @@ def describe(plan: Plan, tasks: Sequence[PlannedTask]) -> str:
         of = f" of {len(task.outlines)}" if len(task.outlines) > len(task.examples) else ""
         lines.append(f"task     {task.task.name:{width}}  {len(task.examples)}{of} examples ({listed})")
         lines += _left_out(task)
+    lines += [f"note     {note}" for note in dict.fromkeys(task.note for task in tasks) if note]
     total = len(plan.methods) * sum(len(task.examples) for task in tasks)
     lines.append(f"total    {len(plan.methods)} methods x {len(tasks)} tasks: {total:,} answers")
     if plan.shard:

@@ -1,11 +1,12 @@
 """Somebody's predictions as one more method of a run: ``--import-predictions LABEL=DIR``.
 
 DIR holds ``<task>.jsonl`` as LongBench writes it: `pred` in every row, and `_id` or `answers` to tell which
-example it is of. Rows are paired by `_id` where every row has one that the task knows, and otherwise by order:
-as many rows as the benchmark has examples (before ``--limit``), each with equal answers. A file that fits neither
-way is refused; beside known ids, rows of no example are counted and said, in the plan and in the report (of two rows
-of one example the first counts). A row that is not readable, or is not there, leaves its example undefined for this
-method, counted as such and never a zero. Such a method has no cost.
+example it is of (of LongBench v2, whose `pred` is the letter that was found, `response` is the prediction). Rows are
+paired by `_id` where every row has one that the task knows, and otherwise by order: as many rows as the benchmark has
+examples (before ``--limit``), each with equal answers; in another order by these answers, where none come twice. A
+file that fits no way is refused; beside known ids, rows of no example are counted and said, in the plan and in the
+report (of two rows of one example the first counts). A row that is not readable, or is not there, leaves its example
+undefined for this method, counted as such and never a zero. Such a method has no cost.
 Exercised by ``pytest tests/comparison/test_imported_predictions.py``.
 """
 
@@ -25,6 +26,11 @@ from methods.base import Answer, Undefined
 
 RULES = 2
 """Of the scoring of imports; by the first, "Error" in qasper was read as that set's own word."""
+
+MIXED = (
+    "of other data, or in another order (LongBench's runner interleaves them on several GPUs): give every row "
+    "the _id of its example"
+)
 
 
 class ImportFolderError(ValueError):
@@ -72,15 +78,23 @@ class Imported:
 
 @dataclass(frozen=True)
 class _Row:
+    """A line of a file; its prediction is in `field`."""
+
     place: str
     row: Mapping[str, Any]
+    field: str
 
     @property
     def reason(self) -> str:
         """Why this row holds no prediction; empty where it does."""
         if not self.row:
             return f"{self.place} is not a whole JSON object"
-        return "" if isinstance(self.row.get("pred"), str) else f"{self.place} has no text in pred"
+        there = isinstance(self.row.get(self.field), str)
+        return "" if there else f"{self.place} has no text in {self.field}"
+
+    @property
+    def answers(self) -> tuple[str, ...] | None:
+        return texts(self.row.get("answers"))
 
 
 def parse_import(text: str) -> tuple[str, Path]:
@@ -96,31 +110,72 @@ def parse_import(text: str) -> tuple[str, Path]:
     return label, path
 
 
+def pair_all(
+    label: str, folder: Path, tasks: Sequence[tuple[Task, Sequence[Outline]]]
+) -> dict[str, Predictions]:
+    """`pair` for every task of a run, by the task's name; of the two tasks that one file could be of, it is that of
+    the one which it fits. ImportFolderError where the folder has no prediction for any."""
+    found: dict[str, Predictions | ImportFolderError] = {}
+    for task, outlines in tasks:
+        try:
+            found[task.name] = pair(label, folder, task, outlines)
+        except ImportFolderError as problem:
+            found[task.name] = problem
+    _settle_sisters(folder, found)
+    paired: dict[str, Predictions] = {}
+    for name, one in found.items():
+        if isinstance(one, ImportFolderError):
+            raise one
+        paired[name] = one
+    start = f"--import-predictions {label}:"
+    if not any(one.texts for one in paired.values()):
+        if lost := [loss for one in paired.values() for loss in one.losses]:
+            raise ImportFolderError(f"{start} no prediction can be read: {lost[0]}")
+        names = ", ".join(f"{name}.jsonl" for name in paired)
+        raise ImportFolderError(f"{start} {folder} has none of {names}")
+    return paired
+
+
 def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> Predictions:
     """The predictions for one task, by example. ImportFolderError where they are of other data."""
     path = _file(folder, task.name)
     if path is None:
         return Predictions()
-    rows = _rows(path)
-    found = _by_id(rows, outlines)
+    rows = _rows(path, task)
+    found, how, other = _by_id(rows, outlines), "paired by _id", "of other data"
     by_id = found is not None
     if found is None:
-        found = _by_order(label, path, rows, task, outlines)
+        found, how, other = _by_order(label, path, rows, task, outlines), "paired by order", MIXED
+        if _mismatch(found) and (by_answers := _by_answers(found)):
+            found, how = by_answers, "paired by answers"
+    if wrong := _mismatch(found):
+        raise ImportFolderError(
+            f"--import-predictions {label}: {wrong[1].place} has other answers than example {wrong[0].id} of "
+            f"task {task.name}: these predictions are {other}"
+        )
     pairs = {outline.id: row for outline, row in found}
-    for outline, row in found:
-        answers = texts(row.row.get("answers"))
-        if answers is not None and answers != tuple(outline.answers):
-            raise ImportFolderError(
-                f"--import-predictions {label}: {row.place} has other answers than example {outline.id} of "
-                f"task {task.name}: these predictions are of other data"
-            )
     return Predictions(
-        texts={example: str(row.row["pred"]) for example, row in pairs.items() if not row.reason},
+        texts={example: str(row.row[row.field]) for example, row in pairs.items() if not row.reason},
         reasons={example: row.reason for example, row in pairs.items() if row.reason},
-        how="paired by _id" if by_id else "paired by order",
+        how=how,
         unread=[row.reason for row in rows if not row.row] if by_id else [],
         unknown=_unknown(rows, pairs.values()) if by_id else [],
     )
+
+
+def _settle_sisters(folder: Path, found: dict[str, Predictions | ImportFolderError]) -> None:
+    """LongBench's runner gives the files of both its sets the same names: one that could be of a task and of its
+    `_e` sister, and fits one of them alone, is taken from the other."""
+
+    def fits(name: str) -> bool:
+        one = found[name]
+        return isinstance(one, Predictions) and not one.unknown
+
+    for plain in [name for name in found if f"{name}_e" in found]:
+        path = _file(folder, plain)
+        better, worse = sorted((plain, f"{plain}_e"), key=fits, reverse=True)
+        if path == _file(folder, f"{plain}_e") and fits(better) and not fits(worse):
+            found[worse] = Predictions(how=f"{path} is of {better}")
 
 
 def _file(folder: Path, task: str) -> Path | None:
@@ -130,10 +185,16 @@ def _file(folder: Path, task: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _rows(path: Path) -> list[_Row]:
+def _rows(path: Path, task: Task) -> list[_Row]:
+    """The rows of a file; LongBench v2's runner keeps the reply beside the letter that it found in it."""
     with local_file(path).open() as file:
         lines = [(number, line) for number, line in enumerate(file, start=1) if line.strip()]
-    return [_Row(f"{path}:{number}", parse_row(line) or {}) for number, line in lines]
+    rows = []
+    for number, line in lines:
+        row = parse_row(line) or {}
+        replied = task.metric == "longbench_v2" and "response" in row
+        rows.append(_Row(f"{path}:{number}", row, "response" if replied else "pred"))
+    return rows
 
 
 def _by_id(rows: Sequence[_Row], outlines: Sequence[Outline]) -> list[tuple[Outline, _Row]] | None:
@@ -144,6 +205,21 @@ def _by_id(rows: Sequence[_Row], outlines: Sequence[Outline]) -> list[tuple[Outl
         return None
     named = dict(zip(distinct(str(one) for one in ids), readable, strict=True))
     return [(outline, named[outline.id]) for outline in outlines if outline.id in named] or None
+
+
+def _mismatch(pairs: Iterable[tuple[Outline, _Row]]) -> tuple[Outline, _Row] | None:
+    """The first example whose row names other answers."""
+    told = (one for one in pairs if one[1].answers is not None)
+    return next(((outline, row) for outline, row in told if row.answers != tuple(outline.answers)), None)
+
+
+def _by_answers(pairs: Sequence[tuple[Outline, _Row]]) -> list[tuple[Outline, _Row]] | None:
+    """The same examples and rows by their answers; None where these are not the same, or some come twice."""
+    outlines = {tuple(outline.answers): outline for outline, _ in pairs}
+    rows = {row.answers: row for _, row in pairs}
+    if rows.keys() != outlines.keys() or len(rows) < len(pairs):
+        return None
+    return [(outline, rows[answers]) for answers, outline in outlines.items()]
 
 
 def _unknown(rows: Sequence[_Row], paired: Iterable[_Row]) -> list[str]:
@@ -171,7 +247,7 @@ def _by_order(
             f"{start} has {len(rows)} rows and task {task.name} has {len(outlines)} examples: give every row "
             "the _id of its example, or one row to every example"
         )
-    blind = next((row for row in rows if row.row and texts(row.row.get("answers")) is None), None)
+    blind = next((row for row in rows if row.row and row.answers is None), None)
     if blind:
         raise ImportFolderError(
             f"{start} cannot be paired: {blind.place} has neither a known _id nor a list of answers"

@@ -7,6 +7,7 @@ Exercised by ``python run_compare.py --dry-run`` and ``--list``.
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 import traceback
 from collections import Counter
@@ -143,6 +144,10 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
     for name in ("out", "data-dir"):  # an unset variable of a script is not the current folder
         if settings[name] is not None and not str(settings[name]).strip():
             raise PlanError(f"--{name} is empty, expected a folder")
+    if settings["data-dir"] is not None and not os.path.isdir(settings["data-dir"]):
+        raise PlanError(
+            f"--data-dir {str(settings['data-dir'])!r} is no folder: name the one that the data lie in"
+        )
     if not settings["benchmark"]:
         raise PlanError("no benchmark was named, expected at least one")
     _check_execution(settings)

@@ -185,7 +185,8 @@ class OPRM:
         prompts = [fit(self.engine, task, self._prompt(chunk.text, question, task)) for chunk in chunks]
         texts = decode_each(self.engine, task, [ids for ids, _ in prompts])
         details = chunk_details(chunks, range(len(chunks)), "each_chunk")
-        return Answer("\n".join(texts), None, details, any(cut for _, cut in prompts))
+        end = "\n" if self.profile == "paper" else ""  # as in the paper's script; ROUGE counts it
+        return Answer("\n".join(texts) + end, None, details, any(cut for _, cut in prompts))
 
     def _from_the_end(self, context: str, question: str, task: Task) -> Answer:
         """One prompt around the last chunk's length of tokens."""

@@ -19,6 +19,7 @@ from benchmarks.paragraphs import (
     local_source,
     need_text,
     paragraph_sets,
+    places,
     read_questions,
     source_rows,
     supported,
@@ -43,7 +44,9 @@ def hotpotqa(
     exact match (``metric=em``) is a task of its own.
     """
     bad: list[str] = []
-    source = local_source(data_dir, "hotpotqa") or hub_rows(HUB, "distractor", "validation")
+    source = local_source(data_dir, "hotpotqa") or hub_rows(
+        HUB, "distractor", "validation", looked=places(data_dir, "hotpotqa")
+    )
     questions = read_questions(source_rows(source, bad), parse, bad)
     return paragraph_sets(
         count_tokens,
@@ -51,6 +54,7 @@ def hotpotqa(
         questions,
         bad,
         revision=source.revision,
+        note=source.note,
         metric=metric,
         seed=seed,
         lengths=lengths,

@@ -35,12 +35,14 @@ def infinitebench(
     for name, source in _sources(folder, [name for name in TASKS if name in tasks or not tasks], tasks):
         bad: list[str] = []
         examples = StoredExamples(source, partial(make_example, name), bad)
-        yield TaskSet(replace(templates.task(name), revision=source.revision), examples, left_out=bad)
+        task = replace(templates.task(name), revision=source.revision)
+        yield TaskSet(task, examples, left_out=bad, note=source.note)
 
 
 def _sources(folder: Path | None, names: list[str], asked: tuple[str, ...]) -> Iterator[tuple[str, Source]]:
     if folder is None or not folder.is_dir():
-        yield from ((name, hub_file(HUB, f"{name}.jsonl", REVISION)) for name in names)
+        looked = str(folder or "")
+        yield from ((name, hub_file(HUB, f"{name}.jsonl", REVISION, looked=looked)) for name in names)
         return
     there = [name for name in names if (folder / f"{name}.jsonl").is_file()]
     missing = [name for name in names if name not in there]

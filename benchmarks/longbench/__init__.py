@@ -1,7 +1,8 @@
 """LongBench and LongBench_e (Bai et al. 2024, arXiv 2308.14508): 21 and 13 tasks in the official wording.
 
-Rows come from ``DATA_DIR/longbench/<task>[_e].jsonl``, from a ``data.zip`` there, from the hub's `data.zip`
-(cached or downloaded, read in place; its loading script is never run), or from a parquet mirror that is named.
+Rows come from ``DATA_DIR/longbench/<task>[_e].jsonl``, then from a ``data.zip`` there; where there is no such folder
+from the hub's `data.zip` (cached or downloaded, read in place; its loading script is never run), or from a parquet
+mirror that is named. Other files of rows in the folder are named in the plan.
 Lengths and buckets are the stored ones, in words (characters for Chinese), which cannot be recomputed.
 `profile=paper` is OPRM's own wording and limits (arXiv 2505.07793); its tasks have names of their own, so that
 the two are never mixed in one table. Exercised by
@@ -11,15 +12,18 @@ the two are never mixed in one table. Exercised by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from benchmarks import metrics
 from benchmarks.base import CountTokens, Example, Task, TaskSet
 from benchmarks.longbench import paper, templates
 from benchmarks.longbench.templates import E_TASKS, TASKS, Category
 from benchmarks.matching import CodeSimilarity
+from benchmarks.qa_metrics import MissingPackage
 from benchmarks.sources import (
     DataError,
     HubRows,
@@ -27,6 +31,7 @@ from benchmarks.sources import (
     distinct,
     hub_file,
     hub_rows,
+    kind,
     local_file,
     read_rows,
     text,
@@ -38,6 +43,8 @@ HUB = "zai-org/LongBench"
 ONE_BUCKET = "any length"
 REVISION = "5e628be450b7e67fb7ae6e201bd6d8f7056f7672"
 Profile = Literal["fair", "paper"]
+FILES = frozenset(f"{name}.jsonl" for name in (*TASKS, *(f"{name}_e" for name in E_TASKS)))
+SHOWN = 10
 File = TypeVar("File")
 
 
@@ -57,8 +64,10 @@ def longbench(
     among the wordings that OPRM has for some. ValueError for an unknown task, `DataError` for data that are
     missing."""
     names = _known("longbench", tasks, TASKS, profile)
-    for name, rows in _find_rows("longbench", names, data_dir, mirror, all_of=bool(tasks)).items():
-        yield _task_set(_task(name, profile, reader, code_similarity), TASKS[name].category, rows)
+    found, note = _find_rows("longbench", names, data_dir, mirror, all_of=bool(tasks))
+    for name, rows in found.items():
+        task = _task(name, profile, reader, code_similarity)
+        yield _task_set(task, TASKS[name].category, rows, note)
 
 
 def longbench_e(
@@ -74,10 +83,11 @@ def longbench_e(
     """The length-balanced set, its tasks called ``<task>_e``, in buckets by stored length: below 4,000 words,
     below 8,000, and the rest. Options as in `longbench`."""
     names = [f"{name}_e" for name in _known("longbench_e", tasks, E_TASKS, profile)]
-    for name, rows in _find_rows("longbench_e", names, data_dir, mirror, all_of=bool(tasks)).items():
+    found, note = _find_rows("longbench_e", names, data_dir, mirror, all_of=bool(tasks))
+    for name, rows in found.items():
         category = TASKS[name.removesuffix("_e")].category
         task = _task(name, profile, reader, code_similarity)
-        yield _task_set(task, category, rows, bucket=templates.bucket)
+        yield _task_set(task, category, rows, note, bucket=templates.bucket)
 
 
 Rows = Source | HubRows
@@ -106,40 +116,54 @@ def _known(benchmark: str, asked: Sequence[str], names: Iterable[str], profile: 
 
 def _find_rows(
     benchmark: str, names: Sequence[str], data_dir: Path | None, mirror: str | None, *, all_of: bool
-) -> Mapping[str, Rows]:
-    """Where each task's rows are. `all_of` says that the tasks were named, so that none may be missing."""
+) -> tuple[Mapping[str, Rows], str]:
+    """Where each task's rows are, and what the plan says of that. `all_of` says that the tasks were named, so that
+    none may be missing."""
     if mirror is not None:
-        return {name: hub_rows(mirror, name, "test") for name in names}
+        return {name: hub_rows(mirror, name, "test") for name in names}, ""
     folder = data_dir / "longbench" if data_dir else None
-    if folder and folder.is_dir():
-        files = {path.name: path for path in sorted(folder.glob("*.jsonl"))}
-        if files:
-            there = _present(benchmark, names, files, str(folder), all_of)
-            return {name: local_file(path) for name, path in there.items()}
-        if not (folder / "data.zip").is_file():
-            raise DataError(f"{folder} holds neither <task>.jsonl nor data.zip: put LongBench's files there")
-        members = zip_members(folder / "data.zip")
-        archive = str(folder / "data.zip")
-    else:
+    if folder is None or not folder.is_dir():
         source = _from_hub(folder)
-        members, archive = zip_members(source.path, revision=source.revision), source.name
-    return _present(benchmark, names, members, archive, all_of)
+        members = zip_members(source.path, revision=source.revision)
+        return _present(benchmark, names, members, source.name, all_of), source.note
+    there = {path.name: path for path in sorted(folder.iterdir())}
+    own = {name: path for name, path in there.items() if name in FILES}
+    archive = there.get("data.zip")
+    if not own and archive is None:
+        held = _listed(there) if there else "nothing"
+        raise DataError(
+            f"{folder} holds neither <task>.jsonl nor data.zip but {held}: put LongBench's files there"
+        )
+    files: dict[str, Source | Path] = {**(zip_members(archive) if archive else {}), **own}
+    others = [name for name in there if name not in FILES and "json" in name.casefold()]
+    found = _present(benchmark, names, files, str(folder), all_of, others)
+    rows = {name: local_file(file) if isinstance(file, Path) else file for name, file in found.items()}
+    return rows, f"{folder}: not read, as no task has the name: {_listed(others)}" if others else ""
 
 
 def _from_hub(folder: Path | None) -> Source:
     try:
-        return hub_file(HUB, "data.zip", REVISION)
+        return hub_file(HUB, "data.zip", REVISION, looked=str(folder or ""))
     except DataError as problem:
-        there_too = f" (and there is no folder {folder})" if folder else ""
-        raise DataError(
-            f"{problem}{there_too}, or name a parquet copy: mirror=Xnhyacinth/LongBench"
-        ) from None
+        raise DataError(f"{problem}, or name a parquet copy: mirror=Xnhyacinth/LongBench") from None
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The names, of very many the first ones."""
+    names = list(names)
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _present(
-    benchmark: str, names: Sequence[str], files: Mapping[str, File], where: str, all_of: bool
+    benchmark: str,
+    names: Sequence[str],
+    files: Mapping[str, File],
+    where: str,
+    all_of: bool,
+    others: Sequence[str] = (),
 ) -> dict[str, File]:
-    """The tasks' files. `DataError` for one that is missing and was asked for, or where all are."""
+    """The tasks' files. `DataError` for one that is missing and was asked for, or where all are; it names the
+    `others` that are there too."""
     found = {name: files[f"{name}.jsonl"] for name in names if f"{name}.jsonl" in files}
     missing = [name for name in names if name not in found]
     if not missing or (found and not all_of):
@@ -151,12 +175,17 @@ def _present(
             "another set of rows: add the _e file, or use --benchmark longbench"
         )
     raise DataError(
-        f"{benchmark} needs {missing[0]}.jsonl, which is not in {where}: it holds {', '.join(sorted(files))}"
+        f"{benchmark} needs {missing[0]}.jsonl, which is not in {where}: it holds "
+        + ", ".join(sorted((*files, *others)))
     )
 
 
 def _task_set(
-    task: Task, category: Category, rows: Rows, bucket: Callable[[int], str] = lambda length: ONE_BUCKET
+    task: Task,
+    category: Category,
+    rows: Rows,
+    note: str,
+    bucket: Callable[[int], str] = lambda length: ONE_BUCKET,
 ) -> TaskSet:
     """Read one task. The revision of its data goes into the task, behind that of its rules beyond the first."""
     bad: list[str] = []
@@ -169,10 +198,11 @@ def _task_set(
             bad.append(f"{place}: {example}")
         else:
             examples.append(example)
+    if not examples and not bad:
+        raise DataError(f"{rows.name} holds no rows: put LongBench's file there")
     ids = distinct(example.id for example in examples)
-    return TaskSet(
-        task, [replace(one, id=name) for one, name in zip(examples, ids, strict=True)], left_out=bad
-    )
+    examples = [replace(one, id=name) for one, name in zip(examples, ids, strict=True)]
+    return TaskSet(task, examples, left_out=bad, note=note)
 
 
 def make_example(
@@ -186,19 +216,26 @@ def make_example(
     if not context.strip():
         return "it has no context"
     if answers is None:
-        return f"answers is {type(fields.get('answers')).__name__}, expected a list of strings"
+        return f"answers is {kind(fields.get('answers'))}, expected a list of strings"
     if not answers:
         return "it has no answers"
     if not isinstance(length, int) or isinstance(length, bool):
         return f"length is {length!r}, expected a whole number"
     if choices is None:
-        return f"all_classes is {type(classes).__name__}, expected a list of strings or null"
+        return f"all_classes is {kind(classes)}, expected a list of strings or null"
     if task.asks and not question.strip():
         return "it has no input"
     if task.metric == "classification" and not choices:
         return "it has no all_classes"
+    try:
+        with suppress(MissingPackage):  # which is said before the first answer, of whatever row
+            metrics.score(task.metric, "", answers, choices)
+    except ValueError as problem:
+        return str(problem)
+    number = fields.get("_id")
+    name = str(number) if isinstance(number, int) else text(fields, "_id")
     return Example(
-        id=text(fields, "_id") or f"{task.name}-{place.rpartition(':')[2].rpartition(' ')[2]}",
+        id=name or f"{task.name}-{place.rpartition(':')[2].rpartition(' ')[2]}",
         context=context,
         question=question,
         answers=answers,

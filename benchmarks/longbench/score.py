@@ -18,7 +18,7 @@ from benchmarks.longbench import templates
 from benchmarks.matching import CodeSimilarity
 from benchmarks.metrics import score
 from benchmarks.qa_metrics import MissingPackage
-from benchmarks.sources import Source, read_rows, texts
+from benchmarks.sources import Source, kind, read_rows, texts
 
 Value = float | None
 Buckets = dict[str, Value]
@@ -37,10 +37,16 @@ def score_folder(
     """What the program prints, and a line for everything that was wrong: rows left out by file and line,
     empty predictions (they score 0, as they do officially), files that are no task's.
 
-    Averages are over the printed task scores. ValueError where the folder holds no prediction of a task;
+    With `e` a task's file may be called ``<task>_e.jsonl`` too, and is taken first. Averages are over the printed
+    task scores. ValueError where the folder holds no prediction of a task;
     `MissingPackage` where a task needs one."""
     notes: list[str] = []
-    files = {path.stem: path for path in sorted(folder.glob("*.jsonl"))}
+    files: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stem):
+        name = path.stem.removesuffix("_e") if e else path.stem
+        if name in files:
+            notes.append(f"{files[name]}: {path.name} is there too; file left out")
+        files[name] = path
     for name in sorted(files.keys() - templates.TASKS.keys()):
         try:
             templates.row(name)
@@ -50,8 +56,9 @@ def score_folder(
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: name one of <task>.jsonl files")
     if not there:
+        first = f"; {notes[0]}" if notes else ""
         raise ValueError(
-            f"{folder} holds no predictions: expected a file <task>.jsonl, such as hotpotqa.jsonl"
+            f"{folder} holds no predictions: expected a file <task>.jsonl, such as hotpotqa.jsonl{first}"
         )
     scored = {
         name: score_task(name, files[name], notes, e=e, code_similarity=code_similarity) for name in there
@@ -132,8 +139,7 @@ def _problem(fields: Mapping[str, Any], *, e: bool, labels: bool) -> str:
 def _kind(fields: Mapping[str, Any], field: str) -> str:
     if field not in fields:
         return "missing"
-    value = fields[field]
-    return "an empty list" if value == [] else "null" if value is None else f"of type {type(value).__name__}"
+    return "an empty list" if fields[field] == [] else kind(fields[field])
 
 
 def task_score(rows: Sequence[ScoredRow]) -> Value:

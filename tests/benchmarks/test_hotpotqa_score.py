@@ -35,6 +35,13 @@ def test_answers_support_and_both_jointly(tmp_path):
     )
 
 
+def test_a_mark_of_the_byte_order_is_passed_over(tmp_path):
+    gold, said = files(tmp_path, "\ufeff" + json.dumps(GOLD), "\ufeff" + json.dumps({"answer": {"a": "yes"}}))
+    assert score_files(gold, said)[0]["em"] == 0.5
+    gold.write_text("\ufeff" + "\n".join(map(json.dumps, GOLD)), encoding="utf-8")
+    assert score_files(gold, said)[0]["n"] == 2
+
+
 def test_what_is_missing_counts_zero_and_the_divisor_stays(tmp_path):
     said = {"answer": {"a": "yes", "z": "x"}, "sp": {"b": [["T", 0], ["U", 1]]}}
     result, notes = score_files(*files(tmp_path, GOLD, said))

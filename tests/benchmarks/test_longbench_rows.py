@@ -1,20 +1,16 @@
-"""LongBench, v2 and InfiniteBench from files: which are found, what a row becomes, what is left out."""
+"""LongBench, v2 and InfiniteBench from files: what a row becomes, what is left out."""
 
 from __future__ import annotations
 
 import json
-import zipfile
-from pathlib import Path
 
 import pytest
 
-from benchmarks import longbench as longbench_room
 from benchmarks.infinitebench import infinitebench
 from benchmarks.longbench import longbench, longbench_e
 from benchmarks.longbench_v2 import longbench_v2
-from benchmarks.sources import DataError, HubRows, local_file
+from benchmarks.sources import local_file
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 ROW = {
     "input": "Who?",
     "context": "Alden {input} lives.",
@@ -80,6 +76,7 @@ def test_bad_rows_are_left_out_with_file_and_line_and_the_others_kept(tmp_path):
         ROW | {"length": True},
         ROW,
         ROW | {"context": "half a character: \ud83d"},
+        ROW | {"answers": [None]},
     )
     [one] = load(longbench, tmp_path)
     assert [example.id for example in one.examples] == ["x", "x-2"]
@@ -87,80 +84,33 @@ def test_bad_rows_are_left_out_with_file_and_line_and_the_others_kept(tmp_path):
     assert one.left_out == [
         f"{path}:2: it has no context",
         f"{path}:3: not a whole JSON object",
-        f"{path}:4: answers is str, expected a list of strings",
+        f"{path}:4: answers is of type str, expected a list of strings",
         f"{path}:5: it has no answers",
         f"{path}:6: length is 'long', expected a whole number",
         f"{path}:7: it has no input",
-        f"{path}:8: all_classes is str, expected a list of strings or null",
+        f"{path}:8: all_classes is of type str, expected a list of strings or null",
         f"{path}:10: length is True, expected a whole number",
         f"{path}:11: it has no all_classes",
         f"{path}:12: not a whole JSON object",
+        f"{path}:13: answers is a list that holds a NoneType, expected a list of strings",
     ]
 
 
-def test_every_task_that_is_there_is_taken_in_the_official_order(tmp_path):
-    for name in ("hotpotqa", "narrativeqa", "unrelated"):
-        write(tmp_path / f"longbench/{name}.jsonl", ROW)
-    assert [one.task.name for one in load(longbench, tmp_path)] == ["narrativeqa", "hotpotqa"]
-
-
-def test_a_task_that_was_named_must_be_there(tmp_path):
-    write(tmp_path / "longbench/hotpotqa.jsonl", ROW)
-    with pytest.raises(DataError, match=r"longbench needs qasper.jsonl, which is not in .*it holds hotpotqa"):
-        load(longbench, tmp_path, tasks=("hotpotqa", "qasper"))
-    with pytest.raises(ValueError, match="no task 'hotpot': did you mean hotpotqa"):
-        load(longbench, tmp_path, tasks=("hotpot",))
-    with pytest.raises(
-        ValueError, match=r"^longbench with profile=paper has no task 'lsht': expected narrativeqa"
-    ):
-        list(longbench(len, tasks=("lsht",), profile="paper"))
-    with pytest.raises(ValueError, match="longbench_e has no task 'musique'"):
-        load(longbench_e, tmp_path, tasks=("musique",))
-
-
-def test_the_plain_file_does_not_stand_in_for_the_e_file_and_both_are_named(tmp_path):
-    write(tmp_path / "longbench/hotpotqa.jsonl", ROW)
-    for tasks in ((), ("hotpotqa",)):
-        with pytest.raises(DataError, match=r"hotpotqa_e\.jsonl and .* has only hotpotqa\.jsonl"):
-            load(longbench_e, tmp_path, tasks=tasks)
-
-
-def test_a_zip_in_the_folder_is_read_in_place(tmp_path):
-    (tmp_path / "longbench").mkdir()
-    with zipfile.ZipFile(tmp_path / "longbench/data.zip", "w") as archive:
-        archive.writestr("data/lcc.jsonl", json.dumps(ROW))
-        archive.writestr("data/lcc_e.jsonl", json.dumps(ROW | {"context": ""}) + "\n" + json.dumps(ROW))
-    [plain], [e] = load(longbench, tmp_path), load(longbench_e, tmp_path, code_similarity="levenshtein")
-    assert (plain.task.metric, e.task.metric) == ("code_similarity_difflib", "code_similarity_levenshtein")
-    assert (plain.task.gather, plain.task.chat) == ("last", False)
-    assert e.left_out == ["data.zip:data/lcc_e.jsonl:1: it has no context"]
-
-
-def test_the_hub_zip_is_asked_for_at_its_pinned_revision(tmp_path, monkeypatch):
-    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
-        archive.writestr("data/lcc.jsonl", json.dumps(ROW))
-    asked = []
-
-    def fetched(*what):
-        asked.append(what)
-        return local_file(tmp_path / "data.zip", revision=f"{what[0]}@{what[2]}")
-
-    monkeypatch.setattr(longbench_room, "hub_file", fetched)
-    [one] = load(longbench, None)
-    revision = "5e628be450b7e67fb7ae6e201bd6d8f7056f7672"
-    assert asked == [("zai-org/LongBench", "data.zip", revision)]
-    assert one.task.revision == f"zai-org/LongBench@{revision}"
-
-
-def test_a_mirror_is_read_by_name_and_may_call_the_input_question(monkeypatch):
-    row = {**ROW, "question": ROW["input"], "length": 5}
-    del row["input"]
-    monkeypatch.setattr(
-        longbench_room, "hub_rows", lambda name, task, split: HubRows(f"{name}/{task}", "r@1", [row])
+def test_a_row_that_no_prediction_could_be_scored_by_is_left_out(tmp_path):
+    path = write(
+        tmp_path / "longbench/passage_retrieval_en.jsonl",
+        ROW | {"answers": ["3"]},
+        ROW | {"answers": ["Paragraph 3"]},
     )
-    [one] = load(longbench_e, None, tasks=("qasper",), mirror="owner/copy")
-    assert one.examples[0].question == "Who?"
-    assert (one.task.name, one.task.revision) == ("qasper_e", "2-r@1")
+    [one] = load(longbench, tmp_path)
+    assert [example.answers for example in one.examples] == [("Paragraph 3",)]
+    assert one.left_out == [f"{path}:1: the answer '3' names no paragraph: expected Paragraph N"]
+
+
+def test_an_id_may_be_a_number(tmp_path):
+    write(tmp_path / "longbench/hotpotqa.jsonl", ROW | {"_id": 0}, ROW | {"_id": 7}, ROW | {"_id": None})
+    [one] = load(longbench, tmp_path)
+    assert [example.id for example in one.examples] == ["0", "7", "hotpotqa-3"]
 
 
 def test_the_paper_profile_has_names_wording_and_limits_of_its_own(tmp_path):
@@ -289,22 +239,3 @@ def test_infinitebench_counts_chinese_in_characters_and_leaves_out_what_asks_not
     assert sets["longbook_qa_chn"].examples[0].length == 5
     assert sets["longbook_qa_eng"].examples[0].length == 2
     assert sets["longbook_qa_chn"].left_out == [f"{path}:2: it has no input"]
-
-
-def test_infinitebench_names_what_is_missing(tmp_path):
-    (tmp_path / "empty" / "infinitebench").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"needs passkey\.jsonl, which is not in"):
-        load(infinitebench, tmp_path / "empty")
-    write(tmp_path / "infinitebench/passkey.jsonl", {})
-    with pytest.raises(DataError, match=r"needs code_run\.jsonl, which is not in"):
-        load(infinitebench, tmp_path, tasks=("code_run",))
-    with pytest.raises(ValueError, match="did you mean passkey"):
-        load(infinitebench, tmp_path, tasks=("paskey",))
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real sample is not beside the checkout")
-def test_the_real_sample_loads_whole():
-    sets = load(longbench, SHARED)
-    assert {one.task.name: len(one.examples) for one in sets}["multi_news"] == 10
-    assert len(sets) == 11
-    assert not any(one.left_out for one in sets)

@@ -70,6 +70,24 @@ def test_buckets_go_by_the_stored_length_and_an_empty_one_is_null(tmp_path, caps
     assert result["average_tasks"] == result["average_categories"] == result["tasks"]["qasper"]
 
 
+def test_files_of_the_e_set_may_be_called_as_its_tasks_are_here(tmp_path):
+    write(tmp_path, "hotpotqa_e", [row()])
+    write(tmp_path, "qasper", [row("Boston")])
+    result, notes = score_folder(tmp_path, e=True)
+    assert {name: there["0-4k"] for name, there in result["tasks"].items()} == {
+        "qasper": 0.0,
+        "hotpotqa": 100.0,
+    }
+    assert notes == []
+    write(tmp_path, "hotpotqa", [row("Boston")])
+    result, notes = score_folder(tmp_path, e=True)
+    assert result["tasks"]["hotpotqa"]["0-4k"] == 100.0
+    assert notes == [f"{tmp_path / 'hotpotqa.jsonl'}: hotpotqa_e.jsonl is there too; file left out"]
+    result, notes = score_folder(tmp_path)
+    assert result["tasks"]["hotpotqa"] == 0.0
+    assert "unknown LongBench task 'hotpotqa_e'" in notes[0]
+
+
 def test_only_few_shot_tasks_are_cut_to_their_first_line(tmp_path):
     text = "\n\nDenver\nBoston"
     for name in ("triviaqa", "hotpotqa"):
@@ -89,6 +107,7 @@ def test_bad_rows_are_named_by_line_and_count_nothing(tmp_path):
         '["x"]',
         "",
         row(),
+        row() | {"answers": [None]},
     ]
     write(tmp_path, "hotpotqa", rows)
     result, notes = score_folder(tmp_path)
@@ -99,10 +118,11 @@ def test_bad_rows_are_named_by_line_and_count_nothing(tmp_path):
         (2, "not a whole JSON"),
         (3, "pred is null"),
         (4, "answers is an empty"),
-        (5, "answers is of"),
+        (5, "answers is of type str"),
+        (9, "answers is a list that holds a NoneType"),
     ):
         assert any(f"hotpotqa.jsonl:{line}: {why}" in note for note in notes), text
-    assert "5 rows left out, 2 scored" in text
+    assert "6 rows left out, 2 scored" in text
 
 
 def test_a_gold_answer_that_the_metric_cannot_read_leaves_its_row_out(tmp_path):
@@ -132,7 +152,10 @@ def test_empty_predictions_score_zero_and_are_counted(tmp_path):
 def test_an_unknown_task_is_named_and_a_folder_without_any_is_an_error(tmp_path, capsys):
     write(tmp_path, "hotpot", [row()])
     assert main(["score", str(tmp_path)]) == 2
-    assert "holds no predictions" in capsys.readouterr().err
+    assert re.search(
+        r"holds no predictions: .*; .*hotpot\.jsonl: unknown LongBench task 'hotpot': did you mean hotpotqa",
+        capsys.readouterr().err,
+    )
     write(tmp_path, "hotpotqa", [row()])
     assert main(["score", str(tmp_path)]) == 0
     assert "unknown LongBench task 'hotpot': did you mean hotpotqa?; file left out" in capsys.readouterr().err

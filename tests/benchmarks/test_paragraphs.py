@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +111,22 @@ def test_the_hubs_dicts_of_lists_are_the_same_examples(tmp_path, words):
     assert list(hub.examples) == list(released.examples)
 
 
-def test_rows_of_the_hub_are_read_and_the_task_has_their_commit(monkeypatch, words):
+def test_rows_of_the_hub_are_read_and_the_task_has_their_commit(monkeypatch, tmp_path, words):
     rows = HubRows("hotpotqa/hotpot_qa/distractor", "hotpotqa/hotpot_qa@123", [hotpot_row(1), {"id": "bad"}])
-    monkeypatch.setattr("benchmarks.hotpotqa.hub_rows", lambda *asked: rows)
+    asked = []
+
+    def fetched(*what, looked):
+        asked.append((*what, looked))
+        return replace(rows, note=looked)
+
+    monkeypatch.setattr("benchmarks.hotpotqa.hub_rows", fetched)
     (task_set,) = hotpotqa(words)
+    assert asked == [("hotpotqa/hotpot_qa", "distractor", "validation", "")]
     assert task_set.task.revision == "hotpotqa/hotpot_qa@123"
     assert [example.id for example in task_set.examples] == ["id1"]
     assert list(task_set.left_out) == ["hotpotqa/hotpot_qa/distractor row 2: has no context"]
+    (task_set,) = hotpotqa(words, data_dir=tmp_path)
+    assert task_set.note == asked[1][-1] == f"{tmp_path}/multihop/hotpotqa.jsonl or .json"
 
 
 @pytest.mark.parametrize("name", ["hotpotqa", "2wikimqa"])

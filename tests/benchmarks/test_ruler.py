@@ -172,10 +172,11 @@ def test_an_example_is_the_same_whatever_else_is_asked_for(words, essays):
     assert not {e.context for one in other for e in one.examples} & {e.context for e in few.values()}
 
 
-def test_the_examples_of_revision_1_stay_what_they_are(words, essays):
+def test_the_examples_of_a_revision_stay_what_they_are(words, essays):
     """Another digest means other examples: raise the task's revision, or old and new records get mixed."""
     sets = ruler(words, lengths=(700,), samples=1, haystack=essays)
-    assert {one.task.revision.split("-")[0] for one in sets} == {"1"}
+    revisions = {one.task.name: one.task.revision.split("-")[0] for one in sets}
+    assert revisions == dict.fromkeys(TASKS, "2") | {"niah_multikey_3": "1"}  # whose keys are no words
     parts = (part for one in sets for e in one.examples for part in (e.id, e.context, e.question, *e.answers))
     assert digest(*parts) == "0f77f6c8127047cf"
 
@@ -215,14 +216,29 @@ def test_without_the_word_lists_uuids_still_run(words, monkeypatch):
         ruler(words, tasks=("niah_single_1",), lengths=(700,), samples=1)
 
 
-def test_the_packages_word_lists_are_read_whole(monkeypatch):
-    pytest.importorskip("wonderwords")
+@pytest.fixture
+def real_words(monkeypatch):
+    """The package, and its own lists in the place of the few words."""
+    package = pytest.importorskip("wonderwords")
     monkeypatch.undo()
     module.word_lists.cache_clear()
-    adjectives, nouns = module.word_lists()
-    assert len(adjectives) > 800
-    assert len(nouns) > 6000
-    assert all(word.strip() for word in adjectives + nouns)
+    return package
+
+
+def test_the_packages_words_are_those_that_it_reads_itself_each_once(real_words):
+    for found, kind in zip(module.word_lists(), ("adjectives", "nouns"), strict=True):
+        theirs = real_words.RandomWord().filter(include_parts_of_speech=[kind])
+        assert len(found) == len(set(found)) > 900
+        assert set(found) == set(theirs)
+
+
+def test_no_key_of_the_packages_words_has_a_blank_beside_its_hyphen(real_words, words):
+    (task_set,) = ruler(words, tasks=("niah_multikey_2",), lengths=(4000,), samples=20)
+    keys = [
+        key for one in task_set.examples for key in re.findall(r"numbers for (.+?) is: \d{7}\.", one.context)
+    ]
+    assert len(keys) > 2000
+    assert not [key for key in keys if re.search(r"\s-|-\s|\s$", key)]
 
 
 @pytest.mark.parametrize(

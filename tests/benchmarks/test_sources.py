@@ -51,6 +51,16 @@ def test_a_zip_is_read_in_place_as_a_file_is(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.zip"]
 
 
+def test_two_files_of_rows_of_one_name_in_a_zip_are_not_chosen_between(tmp_path):
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for name in ("data/x.jsonl", "README", "data/README", "data2/x.jsonl"):
+            archive.writestr(name, LINES)
+    with pytest.raises(
+        DataError, match=r"data\.zip holds data/x\.jsonl and data2/x\.jsonl: leave one of them$"
+    ):
+        zip_members(tmp_path / "data.zip")
+
+
 def test_a_revision_is_the_digest_of_the_content(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_bytes(LINES)
@@ -127,11 +137,22 @@ def test_a_cached_hub_file_needs_no_network_and_is_known_by_its_commit(cache):
     source = hub_file("owner/set", "x.jsonl", commit)
     assert source.revision == f"owner/set@{commit}"
     assert rows(source)[0][0][1] == 1
+    assert source.note == ""
+    read = hub_file("owner/set", "x.jsonl", commit, looked="d/x.jsonl")
+    assert read.note == f"d/x.jsonl is not there: the hub's owner/set@{commit} is read"
 
 
 def test_without_network_and_cache_one_line_says_what_to_do(cache):
     with pytest.raises(DataError, match=r"^cannot fetch x.jsonl of owner/set[^\n]*--data-dir$"):
         hub_file("owner/set", "x.jsonl", "5" * 40)
+    with pytest.raises(
+        DataError, match=r"cache, and there is no d/x.jsonl; go online once, or put it there$"
+    ):
+        hub_file("owner/set", "x.jsonl", "5" * 40, looked="d/x.jsonl")
+    with pytest.raises(
+        DataError, match=r"cache, and there is no d/y.jsonl; go online once, or put it there$"
+    ):
+        hub_rows("owner/set", None, "test", looked="d/y.jsonl")
 
 
 def test_a_folder_laid_out_as_a_hub_set_is_read_by_datasets(tmp_path, monkeypatch):
@@ -146,7 +167,9 @@ def test_a_folder_laid_out_as_a_hub_set_is_read_by_datasets(tmp_path, monkeypatc
     found = hub_rows(str(tmp_path / "set"), "task", "test")
     assert list(found) == [(f"{tmp_path}/set/task row 1", {"question": "q", "answers": ["a"]})]
     assert found.revision.startswith(f"{tmp_path}/set@")
-    with pytest.raises(DataError, match="cannot fetch other of"):
+    with pytest.raises(
+        DataError, match=f"^cannot read other of {tmp_path}/set: [^\\n]*other[^\\n]*Available: "
+    ):
         hub_rows(str(tmp_path / "set"), "other", "test")
 
 
@@ -176,6 +199,8 @@ def test_a_cached_hub_set_is_known_by_the_commit_that_was_fetched(tmp_path, monk
     assert datasets.logging.get_verbosity() == verbosity
     assert found.revision == f"owner/set@{commit}"
     assert list(found) == [("owner/set/distractor row 1", {"question": "q"})]
+    read = hub_rows("owner/set", "distractor", "validation", looked="d/x.jsonl")
+    assert (found.note, read.note) == ("", f"d/x.jsonl is not there: the hub's owner/set@{commit} is read")
 
 
 def test_json_rows_need_not_be_ascii(tmp_path):

@@ -72,9 +72,21 @@ def test_the_grid_is_described_with_counts_by_bucket():
     assert "2 methods x 1 tasks: 8 answers" in text
 
 
-def test_the_seed_and_the_data_folder_reach_the_benchmark():
-    _, tasks = load("comparison_fakes:words", seed=7, **{"data-dir": "there"})
-    assert tasks[0].examples[0].context.startswith("7 there one")
+def test_the_seed_and_the_data_folder_reach_the_benchmark(tmp_path):
+    _, tasks = load("comparison_fakes:words", seed=7, **{"data-dir": str(tmp_path)})
+    assert tasks[0].examples[0].context.startswith(f"7 {tmp_path} one")
+
+
+def test_what_is_to_be_said_of_the_data_is_in_the_plan_once(monkeypatch):
+    def words(count_tokens):
+        for number in (1, 2):
+            yield TaskSet(
+                Task(f"t{number}", "", "{question}", "value", 8), examples(["a"]), note="from there"
+            )
+
+    monkeypatch.setattr("comparison_fakes.words", words)
+    plan, tasks = load("comparison_fakes:words")
+    assert grid.describe(plan, tasks).splitlines().count("note     from there") == 1
 
 
 def test_an_option_of_the_spec_wins_over_the_seed_flag():

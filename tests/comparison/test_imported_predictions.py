@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from benchmarks import metrics
 from benchmarks.base import Outline, Task
 from benchmarks.longbench.score import score_folder
-from comparison.imports import ImportFolderError, pair, parse_import
+from comparison.imports import ImportFolderError, pair, pair_all, parse_import
 from comparison.records import read_records
 
 TASK = Task("words_e", "", "{question}", "value", 8)
@@ -107,7 +108,11 @@ def test_rows_without_known_ids_are_paired_by_order_and_equal_answers(folder):
     [
         (list(predictions(ids=False))[:5], "has 5 rows and task words_e has 6 examples"),
         ([*predictions(ids=False)] * 2, "has 12 rows and task words_e has 6 examples"),
-        (list(predictions(ids=False))[::-1], "words.jsonl:1 has other answers than example words-0"),
+        (
+            [row | {"answers": [f"word{n // 2}"]} for n, row in enumerate(predictions(ids=False))][::-1],
+            "words.jsonl:1 has other answers than example words-0 of task words_e: these predictions are of other "
+            "data, or in another order (LongBench's runner interleaves them on several GPUs): give every row the _id",
+        ),
         (list(predictions(ids=False, answers=False)), "words.jsonl:1 has neither a known _id nor a list of"),
         ([row | {"answers": ["x"]} for row in predictions()], "other answers than example words-0"),
     ],
@@ -117,6 +122,77 @@ def test_predictions_of_other_data_are_refused_in_one_line(folder, rows, part):
     with pytest.raises(ImportFolderError, match=r"^--import-predictions theirs: [^\n]*$") as refusal:
         pair("theirs", folder, TASK, OUTLINES)
     assert part in str(refusal.value)
+
+
+def test_rows_in_another_order_are_paired_by_their_answers_where_none_come_twice(folder):
+    rows = list(predictions(ids=False))
+    write(folder, rows[::2] + rows[1::2])  # as of two GPUs
+    found = pair("theirs", folder, TASK, OUTLINES)
+    assert found.texts == {f"words-{n}": f"word{n % 3}" for n in range(6)}
+    assert found.describe() == "6 predictions imported, paired by answers"
+
+
+def test_rows_in_another_order_whose_answers_come_twice_are_not_guessed_at(folder):
+    outlines = [Outline(f"words-{n}", "a", (f"word{n // 2}",)) for n in range(4)]
+    rows = [{"pred": str(n), "answers": [f"word{n // 2}"]} for n in range(4)]
+    write(folder, rows[::2] + rows[1::2])
+    with pytest.raises(ImportFolderError, match=r"words\.jsonl:2 .* in another order"):
+        pair("theirs", folder, TASK, outlines)
+
+
+def test_of_version_two_the_reply_is_the_prediction_and_not_the_letter_found_in_it(folder):
+    task = replace(TASK, name="longbench_v2", metric="longbench_v2")
+    outlines = [Outline(f"v{n}", "a", ("A",)) for n in range(3)]
+    rows = [
+        {"_id": "v0", "answer": "A", "response": "The correct answer is (A)", "pred": "A", "judge": True},
+        {"_id": "v1", "answer": "A", "response": "I do not know", "pred": None, "judge": False},
+        {"_id": "v2", "pred": "The correct answer is A"},
+    ]
+    write(folder, rows, "longbench_v2.jsonl")
+    found = pair("theirs", folder, task, outlines)
+    assert found.texts == {"v0": rows[0]["response"], "v1": "I do not know", "v2": "The correct answer is A"}
+    assert [metrics.score(task.metric, text, ["A"]) for text in found.texts.values()] == [1, 0, 1]
+    write(folder, [rows[0] | {"response": None}, *rows[1:]], "longbench_v2.jsonl")
+    assert "v0" in pair("theirs", folder, task, outlines).reasons
+
+
+SISTERS = {
+    "words": [Outline(f"words-{n}", "a", (f"word{n}",)) for n in range(3)],
+    "words_e": [Outline(f"words-{n}", "a", (f"word{n}",)) for n in range(2, 6)],
+}
+"""Two sets whose files have one name, and an example in common."""
+
+
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize("name", list(SISTERS))
+def test_a_file_that_fits_one_of_two_sets_of_a_name_is_taken_for_it_alone(folder, ids, name):
+    rows = list(predictions(ids=ids))
+    write(folder, rows[:3] if name == "words" else rows[2:])
+    tasks = [(replace(TASK, name=one), outlines) for one, outlines in SISTERS.items()]
+    found = pair_all("theirs", folder, tasks)
+    (other,) = SISTERS.keys() - {name}
+    assert list(found[name].texts) == [outline.id for outline in SISTERS[name]]
+    assert found[other].describe() == f"{folder / 'words.jsonl'} is of {name}"
+    assert pair_all("theirs", folder, tasks[::-1]) == found
+
+
+def test_a_file_that_fits_neither_of_two_sets_is_refused_or_its_rows_are_counted(folder):
+    tasks = [(replace(TASK, name=one), outlines) for one, outlines in SISTERS.items()]
+    write(folder, list(predictions(ids=False))[:2])
+    with pytest.raises(ImportFolderError, match="has 2 rows and task words has 3 examples"):
+        pair_all("theirs", folder, tasks)
+    write(folder, predictions())
+    assert [len(one.unknown) for one in pair_all("theirs", folder, tasks).values()] == [3, 2]
+
+
+def test_each_of_two_sets_has_the_file_of_its_own_name(folder):
+    tasks = [(replace(TASK, name=one), outlines) for one, outlines in SISTERS.items()]
+    write(folder, list(predictions(ids=False))[:3])
+    write(folder, list(predictions(ids=False))[2:], "words_e.jsonl")
+    assert [len(one.texts) for one in pair_all("theirs", folder, tasks).values()] == [3, 4]
+    write(folder, [*list(predictions())[:3], {"_id": "other", "pred": "x"}])
+    found = pair_all("theirs", folder, tasks)["words"]
+    assert (len(found.texts), len(found.unknown)) == (3, 1)  # which is no sign of the other set
 
 
 def test_a_torn_row_keeps_its_place_and_leaves_its_example_undefined(folder):

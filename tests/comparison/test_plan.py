@@ -143,7 +143,15 @@ def test_a_limit_below_one_is_refused():
         make_plan({"limit": 0})
 
 
-def test_a_config_file_gives_the_same_settings_as_flags(tmp_path):
+def test_a_data_folder_that_is_not_there_is_refused(tmp_path):
+    for name in (tmp_path / "typo", __file__):
+        with pytest.raises(PlanError, match=rf"^--data-dir '{name}' is no folder: [^\n]*$"):
+            make_plan({"data-dir": str(name)})
+
+
+def test_a_config_file_gives_the_same_settings_as_flags(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
     path = tmp_path / "run.toml"
     path.write_text('method = ["rag:k=2"]\nlimit = 5\ndata-dir = "d"\nout = "runs/x"\n')
     made = make_plan(read_config(path))

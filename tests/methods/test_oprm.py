@@ -339,6 +339,8 @@ def test_a_summary_is_decoded_from_every_chunk_and_joined_by_newlines(scripted):
     assert answer.details["picked"] == [0, 1, 2, 3]
     assert answer.details["flags"] == ["each_chunk"]
     assert engine.states_held == [0, 0, 0]
+    paper = ask(engine, task=replace(PLAIN_QA, gather="each", before=""), profile="paper")
+    assert paper.text == answer.text + "\n"
 
 
 def test_a_line_of_code_goes_on_from_the_last_tokens_alone(scripted):
