@@ -111,14 +111,20 @@ def decimating(model: Any, plan: Decimation, length: int) -> Iterator[Survivors]
         yield survivors
 
 
-def check(model: Any, plan: Decimation) -> list[Any]:
-    """The model's mixers, one a layer. ReaderError if it has none, others besides, or not those of the plan."""
+def decimable(model: Any) -> list[Any]:
+    """The model's mixers, one a layer. ReaderError if it has none, or attention besides."""
     found = mixers(model)
     if model.config.model_type not in PURE:
         raise ReaderError(
             f"decimation is not defined for a {model.config.model_type} reader, whose attention would lose "
             "positions: expected Mamba, Falcon-Mamba or Mamba-2"
         )
+    return found
+
+
+def check(model: Any, plan: Decimation) -> list[Any]:
+    """The model's mixers, one a layer. ReaderError if it cannot be decimated, or has not the plan's layers."""
+    found = decimable(model)
     wrong = [layer for layer in plan.layers if not 0 <= layer < len(found)]
     if wrong or not plan.layers or list(plan.layers) != sorted(set(plan.layers)):
         given = ";".join(map(str, plan.layers)) or "none"

@@ -139,8 +139,8 @@ class Engine:
 
     def first_ids(self, word: str) -> frozenset[int]:
         """The ids that an answer which is `word` can begin with: the first of the word's, with and without
-        a blank before it. Tokens that print nothing (a bare blank, an unknown word) are passed over;
-        ReaderError if no other is left."""
+        a blank before it, and behind a line break. Tokens that print nothing (a bare blank, an unknown word)
+        are passed over; ReaderError if no other is left."""
         return self._tokens.first_ids(word)
 
     # Reading
@@ -329,9 +329,16 @@ class Engine:
             options["position_ids"] = torch.tensor([[position]], device=self.device)
         if len(lengths := [len(row) for row in rows]) > 1 and min(lengths) < max(lengths):
             options["lengths"] = lengths
-        ids = _square(rows, self.device)
+        ids = _square(rows)
+        if (largest := int(ids.max())) >= self.vocab_size:
+            raise ReaderError(
+                f"token {largest} has no row in the embedding of {self.spec.name}, which has {self.vocab_size}: "
+                "expected its own tokenizer, or resize_token_embeddings after tokens were added"
+            )
         with head_reads_last(self.model, 0 if self._takes_last else last):
-            output = self.model(input_ids=ids, use_cache=keep_state, return_dict=True, **options)
+            output = self.model(
+                input_ids=ids.to(self.device), use_cache=keep_state, return_dict=True, **options
+            )
         self._meter.cost.calls += 1
         logits = output.logits[:, -last:].float()
         if torch.isnan(logits).any():
@@ -374,9 +381,9 @@ class Engine:
         )
 
 
-def _square(rows: Sequence[Ids], device: torch.device) -> torch.Tensor:
+def _square(rows: Sequence[Ids]) -> torch.Tensor:
     """The rows' ids, [rows, longest]; behind a shorter one stand zeros, which its forward does not read."""
     ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
     for given, row in zip(ids, rows, strict=True):
         given[: len(row)] = row
-    return torch.from_numpy(ids).to(device)
+    return torch.from_numpy(ids)

@@ -17,12 +17,24 @@ INT32 = 2**31 - 1
 def window_of(model: PreTrainedModel) -> int | None:
     """The number of positions, where there is attention over all of them. Recurrent readers have no limit, nor do
     hybrids whose attention knows no positions (Jamba, Nemotron-H, most of Granite 4 and Zamba), though their
-    configurations name one."""
-    config = model.config.get_text_config()
+    configurations name one.
+
+    A configuration that stretches them by YaRN names the stretched length or, as Qwen has it, the one before. Those
+    of other kinds are taken at their word: Llama 3's and LongRoPE's name the stretched length, linear ones either,
+    and transformers' dynamic frequencies are those of the longest prompt so far, so that beyond
+    `max_position_embeddings` the logits would depend on what was read before."""
+    config: Any = model.config.get_text_config()
     recurs = any(hasattr(module, "A_log") for module in model.modules())
     rotates = any(name.endswith("inv_freq") for name, _ in model.named_buffers())
     attends = getattr(config, "num_attention_heads", None)
-    return getattr(config, "max_position_embeddings", None) if attends and (rotates or not recurs) else None
+    if not attends or (recurs and not rotates):
+        return None
+    rope = getattr(config, "rope_parameters", None) or {}
+    mpts = getattr(config, "max_seq_len", None)
+    named: Any = getattr(config, "max_position_embeddings", mpts)
+    if rope.get("rope_type") == "yarn" and rope.get("factor"):
+        return max(named, int(rope["original_max_position_embeddings"] * rope["factor"]))
+    return named
 
 
 def end_ids(

@@ -18,6 +18,7 @@ import huggingface_hub
 import torch
 from huggingface_hub.errors import RevisionNotFoundError
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
@@ -31,6 +32,7 @@ from models.device_memory import return_large_blocks
 from models.kernel_choice import choose_by_device
 from models.packaged import weights_file
 from models.specs import ReaderError, ReaderSpec, at_revision, reader_spec
+from models.tokens import Tokens
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 CUDA_KERNELS = ("mamba_ssm", "causal_conv1d")
@@ -93,19 +95,44 @@ def load_model(
         logging.disable_progress_bar()  # a log keeps every frame of it
 
     def read(source: str, **options: Any) -> Any:
+        options["trust_remote_code"] = trust_remote_code
+        if not spec.packaged and AutoConfig.from_pretrained(source, **options).is_encoder_decoder:
+            raise ReaderError(f"{source} is an encoder-decoder: expected a causal language model")
         return AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True, **options
+            source, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
 
     with _one_line(spec, "model"):
         loaded = _read_from(spec.path, spec, read)
     model, report = loaded
+    _check_weights(spec, report)
+    if _looks_ahead(model):
+        raise ReaderError(
+            f"{spec.path} reads in both directions ({type(model).__name__}): expected a causal language model"
+        )
+    return model
+
+
+def _looks_ahead(model: Any) -> bool:
+    """Whether the model is a BERT or its kin, made no decoder. GPT-NeoX's configuration says the same of a decoder,
+    but none of its layers does."""
+    layers = any(getattr(module, "is_decoder", None) is False for module in model.modules())
+    return layers and getattr(model.config, "is_decoder", None) is False
+
+
+def _check_weights(spec: ReaderSpec, report: dict[str, Any]) -> None:
+    """ReaderError where transformers would go on with tensors that it made up."""
+    if report["mismatched_keys"]:
+        name, found, wanted = min(report["mismatched_keys"])
+        raise ReaderError(
+            f"the weights in {spec.path} are not those of its config.json: {name} is {list(found)} and should be "
+            f"{list(wanted)}"
+        )
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise ReaderError(
             f"incomplete weights in {spec.path}: {len(missing)} tensors missing, the first is {missing[0]}"
         )
-    return model
 
 
 def load_tokenizer(spec: ReaderSpec, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -126,6 +153,7 @@ def load_tokenizer(spec: ReaderSpec, trust_remote_code: bool = False) -> PreTrai
     with _one_line(spec, "tokenizer"):
         tokenizer = _read_from(source, spec, read)
     _check_no_answer(tokenizer, spec)
+    _check_chat(tokenizer, spec)
     return tokenizer
 
 
@@ -172,6 +200,21 @@ def _check_no_answer(tokenizer: PreTrainedTokenizerBase, spec: ReaderSpec) -> No
         )
 
 
+def _check_chat(tokenizer: PreTrainedTokenizerBase, spec: ReaderSpec) -> None:
+    """ReaderError for a chat template that cannot word a prompt, before anything is asked in it."""
+    try:
+        Tokens(tokenizer, spec, frozenset()).encode("text", chat=True)
+    except Exception as error:  # whatever a template raises
+        raise ReaderError(
+            f"the chat template of {spec.tokenizer or spec.path} fails on a single user turn "
+            f"({_first_line(error)}): expected one that words it, or none"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 @contextmanager
 def _one_line(spec: ReaderSpec, part: str) -> Iterator[None]:
     """transformers explains in paragraphs why something did not load; the first sentence and what to do are
@@ -185,7 +228,7 @@ def _one_line(spec: ReaderSpec, part: str) -> Iterator[None]:
             f"{spec.path} has no revision {spec.revision!r}: expected a commit, branch or tag of its repository"
         ) from error
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = _first_line(error)
         if "trust_remote_code" in str(error):
             reason = "it needs code from its repository: read it, then pass --trust-remote-code"
         elif "backend tokenizer" in str(error):

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from datetime import datetime, tzinfo
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.utils import chat_template_utils
 
 from models.specs import ReaderError, ReaderSpec
 from models.token_spans import Span, token_spans
@@ -19,6 +21,15 @@ from models.token_spans import Span, token_spans
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 Ids = Sequence[int]
+
+
+class FixedDay(datetime):
+    """The clock of every prompt: 26 July 2024, which Llama 3.1's own chat template writes where it is given no date."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> FixedDay:
+        """The same moment, whenever it is asked."""
+        return cls(2024, 7, 26, tzinfo=tz)
 
 
 class Tokens:
@@ -37,9 +48,7 @@ class Tokens:
         if chat and self.spec.turn:
             return self.ids(self.spec.turn[0] + text + self.spec.turn[1])
         if chat and self.tokenizer.chat_template:
-            turn = [{"role": "user", "content": text}]
-            rendered = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-            return self.ids(str(rendered))  # the template writes the special tokens itself
+            return self.ids(self._turn(text))  # the template writes the special tokens itself
         if not self.spec.special_tokens:
             return self.ids(text)
         ids = self.ids(text, special=True)
@@ -70,7 +79,7 @@ class Tokens:
 
     def first_ids(self, word: str) -> frozenset[int]:
         """See `Engine.first_ids`."""
-        spellings = (self.ids(word), self.ids(" " + word))
+        spellings = [self.ids(before + word) for before in ("", " ", "\n")]
         firsts = (next((token for token in ids if self.text([token]).strip()), None) for ids in spellings)
         found = frozenset(token for token in firsts if token is not None)
         if not found:
@@ -78,6 +87,17 @@ class Tokens:
                 f"the tokenizer of {self.spec.name} has no token for {word!r}: choose another word"
             )
         return found
+
+    def _turn(self, text: str) -> str:
+        """The text in one user turn of the tokenizer's chat template. A template that writes the date is shown a fixed
+        one: prompts would differ from day to day, inside of one run too."""
+        clock = chat_template_utils.datetime
+        chat_template_utils.datetime = FixedDay  # type: ignore[misc]
+        try:
+            turn = [{"role": "user", "content": text}]
+            return str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+        finally:
+            chat_template_utils.datetime = clock  # type: ignore[misc]
 
     def _spans(self, text: str) -> list[Span]:
         if self._backend is None:

@@ -43,6 +43,9 @@ class DeciMamba:
     clause: Clause = "oprm"
 
     def __post_init__(self) -> None:
+        from models.decimation import decimable
+
+        decimable(self.engine.model)  # a reader without a delta is refused before it reads
         check_choice("variant", self.variant, Variant)
         check_choice("clause", self.clause, Clause)
         for option, value in (("base", self.base), ("minimum", self.minimum)):
@@ -52,7 +55,7 @@ class DeciMamba:
             raise ValueError(
                 f"beta={self.beta} is outside of 0 to 1: later layers keep no more than earlier ones"
             )
-        self._plan(1)  # a reader without a delta, or without those layers, is refused before it reads
+        self._plan(1)  # and so is one without those layers
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """One decimated prefill, one greedy decoding from what is left."""

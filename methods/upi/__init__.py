@@ -51,6 +51,7 @@ class UPI:
     def __post_init__(self) -> None:
         from models.delta import mixers
 
+        mixers(self.engine.model)  # a reader without a delta is refused before it reads
         check_choice("clause", self.clause, Clause)
         if not 0 < self.share <= 1:
             raise ValueError(f"share={self.share:g} slows nothing down: expected above 0, up to 1")
@@ -62,7 +63,6 @@ class UPI:
                 f"the length that {self.engine.spec.name} was trained on is not known: give base=..., in tokens"
             )
         check_source(self.calibration, self.text)
-        mixers(self.engine.model)  # a reader without a delta is refused before it reads
         require_reach(self.engine, "upi", base + 1, "give a smaller base=...")
         if self.text is None:
             _ = self._profile  # and so is one without a calibration

@@ -111,5 +111,6 @@ def test_a_reader_without_a_delta_is_refused(mamba):
     import torch
 
     engine = SimpleNamespace(spec=mamba.spec, model=torch.nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="has no delta"):
-        DeciMamba(engine, layers=(0,), base=5)
+    for options in ({"layers": (0,), "base": 5}, {}):  # the layers are not asked for first
+        with pytest.raises(ValueError, match="has no delta"):
+            DeciMamba(engine, **options)

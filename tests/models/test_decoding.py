@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
+from transformers.utils import chat_template_utils
 
 from models.engine import Engine
 from models.specs import ReaderError, ReaderSpec
@@ -44,6 +47,18 @@ def test_a_spec_words_the_chat_turn_before_the_tokenizer_does(reader: Reader) ->
     engine.tokenizer.chat_template = "<user> {{ messages[0]['content'] }}"
     assert engine.encode("w1 w2", chat=True) == [15, 9, 10, 5, 16]
     assert engine.encode("w1 w2") == [2, 9, 10]
+
+
+def test_a_chat_template_that_writes_the_date_writes_one_and_the_same_every_day(reader: Reader) -> None:
+    engine = reader()
+    engine.tokenizer.chat_template = (
+        "<user> w{{ strftime_now('%y') }} w{{ strftime_now('%-d') }} {{ messages[0]['content'] }}"
+        "{% if 'w9' in messages[0]['content'] %}{{ raise_exception('no') }}{% endif %}"
+    )
+    assert engine.text(engine.encode("w1", chat=True)) == "w24 w26 w1"
+    with pytest.raises(TemplateError):
+        engine.encode("w9", chat=True)
+    assert chat_template_utils.datetime is datetime  # for everybody else
 
 
 def test_a_stop_token_of_the_spec_ends_an_answer_if_it_is_one_token(reader: Reader) -> None:
@@ -118,15 +133,16 @@ def test_what_a_caller_of_the_tokenizer_cuts_and_fills_stays_whole_here(reader: 
         assert len(list(engine.offsets("w1 w2 w3 w4"))) == 4
 
 
-def test_the_first_ids_of_a_word_cover_both_spellings_and_pass_over_blanks(reader: Reader) -> None:
+def test_the_first_ids_of_a_word_cover_its_spellings_and_pass_over_blanks(reader: Reader) -> None:
     engine = reader()
     assert engine.first_ids("Error .") == {6}
     pieces = {
         "Error": [8, 6],
         " Error": [5, 9, 6],
-    }  # a word-piece tokenizer whose second spelling starts blank
+        "\nError": [5, 10, 6],
+    }  # a word-piece tokenizer whose second spelling starts blank, and whose third is another piece
     engine._tokens.ids = lambda text, **_: pieces[text]  # type: ignore[method-assign]
-    assert engine.first_ids("Error") == {8, 9}
+    assert engine.first_ids("Error") == {8, 9, 10}
 
 
 def test_a_no_answer_word_that_the_tokenizer_does_not_know_is_refused(reader: Reader) -> None:

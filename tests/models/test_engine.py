@@ -310,6 +310,19 @@ def test_recurrent_readers_have_no_window_and_a_spec_may_set_one(reader: Reader,
     assert reader(family, spec={"window": 99}).window == 99
 
 
+def test_a_token_that_the_embedding_has_no_row_for_is_refused(family: str, reader: Reader) -> None:
+    engine = reader(family)
+    assert engine.prefill([[7, 63]]).logits.shape == (1, 1, 64)
+    for read in (
+        lambda: engine.prefill([[7, 64], [7, 8]]),
+        lambda: engine.generate([64, 7], 2),
+        lambda: engine.score([7, 64], [8]),
+        lambda: list(engine.prefill_batches([[7, 8], [64]])),
+    ):
+        with pytest.raises(ReaderError, match=r"token 64 has no row in the embedding of .*, which has 64"):
+            read()
+
+
 def test_nan_is_an_error_and_never_an_answer(
     random_model: Callable[[str], PreTrainedModel], tokenizer: PreTrainedTokenizerFast
 ) -> None:

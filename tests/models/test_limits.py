@@ -84,6 +84,53 @@ def test_learned_positions_are_a_window_too() -> None:
     assert window_of(transformers.GPT2LMHeadModel(config)) == 77
 
 
+def test_the_length_of_mpts_table_is_a_window() -> None:
+    config = transformers.MptConfig(d_model=32, n_heads=4, n_layers=1, max_seq_len=77, vocab_size=64)
+    model = transformers.MptForCausalLM(config)
+    assert window_of(model) == 77
+    model(input_ids=torch.full((1, 77), 7))
+    with pytest.raises(RuntimeError):
+        model(input_ids=torch.full((1, 78), 7))
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "window"),
+    [
+        ("yarn", 256, 1024),  # as Qwen2.5 is told to
+        ("yarn", 1024, 1024),  # as DeepSeek's are
+        ("yarn", 2048, 2048),
+        ("linear", 256, 256),
+        ("dynamic", 256, 256),
+    ],
+)
+def test_a_window_that_yarn_stretches_is_the_stretched_one(kind: str, named: int, window: int) -> None:
+    rope = {"rope_type": kind, "rope_theta": 1e4, "factor": 4.0}
+    rope |= {"original_max_position_embeddings": 256} if kind == "yarn" else {}
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.Qwen2Config(
+        vocab_size=64, max_position_embeddings=named, rope_parameters=rope, **sizes
+    )
+    assert window_of(transformers.Qwen2ForCausalLM(config)) == window
+
+
+@torch.inference_mode()
+def test_dynamic_positions_beyond_their_window_depend_on_what_was_read_before(
+    rows: Callable[[int, int], list[list[int]]],
+) -> None:
+    """Why that window is not a longer one."""
+    rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 64}
+    config = transformers.LlamaConfig(max_position_embeddings=32, rope_parameters=rope, **sizes)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = transformers.LlamaForCausalLM(config).eval()
+    inside, beyond, longer = (torch.tensor(rows(1, length)) for length in (31, 40, 90))
+    before = [model(input_ids=ids).logits for ids in (inside, beyond)]
+    model(input_ids=longer)
+    assert not torch.allclose(model(input_ids=beyond).logits, before[1], atol=1e-4)
+    assert torch.allclose(model(input_ids=inside).logits, before[0], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("text", "end"), [("\nab\ncd", 3), ("ab", None), ("\n\n", None), ("a.b\n", 1), ("", None)]
 )

@@ -11,6 +11,7 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 import torch
+import transformers
 from huggingface_hub.errors import RevisionNotFoundError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -84,6 +85,71 @@ def test_weights_that_lack_a_tensor_are_refused_and_not_made_up(folder: Path) ->
     assert "1 tensors missing, the first is backbone.layers.1.mixer.A_log" in complaint(folder)
 
 
+def test_a_size_that_is_not_the_configurations_is_said_with_the_tensor(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 72}))
+    found = "backbone.embeddings.weight is [64, 32] and should be [72, 32]"
+    assert f"are not those of its config.json: {found}" in complaint(folder)
+
+
+SMALL = {"vocab_size": 64, "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 2}
+ENCODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+BOTH = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "decoder_attention_heads": 2}
+BOTH |= {"encoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+T5 = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "vocab_size": 64}
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "sizes", "reason"),
+    [
+        ("Bert", "BertForMaskedLM", SMALL | ENCODER, "reads in both directions (BertLMHeadModel)"),
+        ("Roberta", "RobertaForMaskedLM", SMALL | ENCODER, "in both directions (RobertaForCausalLM)"),
+        ("Bart", "BartForConditionalGeneration", SMALL | BOTH, "is an encoder-decoder"),
+        ("T5", "T5ForConditionalGeneration", T5, "is an encoder-decoder"),
+    ],
+)
+def test_a_model_that_is_no_causal_one_is_refused(
+    kind: str, model: str, sizes: dict[str, Any], reason: str, folder: Path
+) -> None:
+    config = getattr(transformers, f"{kind}Config")(**sizes)
+    getattr(transformers, model)(config).save_pretrained(folder)
+    assert f"{reason}: expected a causal language model" in complaint(folder).replace(
+        str(folder), "the folder"
+    )
+
+
+@pytest.mark.parametrize("kind", ["Bert", "GPTNeoX"])
+def test_a_decoder_is_a_causal_one_whatever_its_configuration_leaves_open(kind: str, folder: Path) -> None:
+    """A BERT that was made a decoder, and a decoder whose `is_decoder` nobody sets."""
+    config = getattr(transformers, f"{kind}Config")(**SMALL, **ENCODER)
+    if kind == "Bert":
+        config.is_decoder = True
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    assert config.is_decoder == (kind == "Bert")
+    assert Engine.load(str(folder), device="cpu").prefill([[7, 8]]).logits.shape == (1, 1, 64)
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{{ raise_exception('A system message is required') }}", "(A system message is required)"),
+        ("{% for m in messages %}{{ m['content'] }}", "(Unexpected end of template."),
+        ({"tool_use": "x", "rag": "x"}, "(This model has multiple chat templates with no default"),
+    ],
+)
+def test_a_chat_template_that_fails_on_a_user_turn_is_refused_before_weights_are_read(
+    template: Any, reason: str, folder: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ReaderError, match="fails on a single user turn") as caught:
+        loading.load_tokenizer(reader_spec(str(folder)))
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+    turned = replace(reader_spec(str(folder)), turn=("w1 ", " w2"))  # which goes before the template
+    assert loading.load_tokenizer(turned).chat_template
+
+
 def test_a_folder_without_a_tokenizer_says_so(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
@@ -145,7 +211,7 @@ def test_the_revision_that_was_asked_for_is_looked_for_or_else_the_pinned_one(
     def ask(self: object, source: str, *, revision: str, timeout: float) -> None:
         raise NotThere("404 Client Error. (Request ID: 1)\n\nRevision Not Found for url")
 
-    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", refuse)
+    monkeypatch.setattr(loading.AutoConfig, "from_pretrained", refuse)
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", ask)
     pinned = reader_spec("mamba-130m").revision
     assert complaint("mamba-130m", revision=asked) == (
