@@ -22,8 +22,8 @@ def forecast(plan: Plan, tasks: Sequence[PlannedTask], count_tokens: CountTokens
     """What the comparison can show, task by task, and the prompt tokens and calls of each method."""
     sizes = [PlannedSize(one.task.name, len(one.examples), one.clusters, one.confirmatory) for one in tasks]
     lines = [f"can show {line}" for line in plan_lines(sizes)]
-    if lines:
-        lines[0] += " (80 % power at a paired sd of 0.5)"
+    if found := [place for place, line in enumerate(lines) if line.endswith("points")]:
+        lines[found[0]] += " (80 % power at a paired sd of 0.5)"
     counted = [_lengths(one, count_tokens) for one in tasks]
     width = max(len(method.label) for method in plan.methods)
     for method in plan.methods:

@@ -8,7 +8,7 @@ named. Exercised by ``python -m reports RUN_DIR --against OLD_RUN_DIR``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,11 @@ from reports.analysis import (
 )
 from reports.collect import ReportError, Run, read_run
 from reports.cost import time_ratio
-from reports.score_tables import contrast_cells, contrast_header, margin_note, method_cell, no_worse_text
+from reports.cost_tables import ratio_text, rests_on_few
+from reports.score_tables import FEW, contrast_cells, contrast_header, margin_note, method_cell, no_worse_text
 from reports.signature import signature
 from reports.statistics import Estimate
-from reports.tables import Cell, Row, Table, code, csv_text, markdown, number, points
+from reports.tables import Cell, Row, Table, code, csv_text, markdown, points
 
 WORSE = "worse"
 BETTER = "better"
@@ -176,15 +177,11 @@ def _page(changes: Changes, margin: float | None) -> str:
 def _summary(changes: Changes) -> str:
     worse, better = changes.found(WORSE), changes.found(BETTER)
     if not worse and not better:
-        gaps = [
-            one.difference
-            for (_, task, _), one in changes.contrasts.items()
-            if task == MACRO and one.family == CONFIRMATORY and not math.isnan(one.difference.detectable)
-        ]
+        gaps = [one.difference for one in changes.contrasts.values() if one.family == CONFIRMATORY]
         seen = ""
-        if gaps and not any(gap.estimate.beyond_zero for gap in gaps):
-            most = max(gap.detectable for gap in gaps)
-            seen = f" A difference of {points(most)} points or more would reliably show."
+        if gaps and not any(math.isnan(gap.detectable) or gap.estimate.beyond_zero for gap in gaps):
+            most = points(max(gap.detectable for gap in gaps))
+            seen = f" Before any adjustment, a difference of {most} points or more would reliably (80 % power) show."
         return f"No method is shown to be worse or better than before.{seen}"
     parts = []
     for verdict, places in ((WORSE, worse), (BETTER, better)):
@@ -219,31 +216,27 @@ def _table(changes: Changes, margin: float | None) -> Table:
         "verdict that is not shown is not a proof that nothing changed: see the detectable Δ."
     )
     notes = [note if margin is None else f"{note} {margin_note(changes.old.folder.name, margin)}"]
-    return Table("New minus old", header, rows, _line(changes, margin), notes, names=2)
+    line = _line(changes, changes.family_sizes, margin)
+    return Table("New minus old", header, rows, line, notes, names=2)
 
 
 def _time_table(changes: Changes) -> Table:
     rows: list[Row] = [
-        [
-            Cell(method, code=True),
-            str(one.n),
-            f"{number(one.mean, 2)} [{number(one.low, 2)}, {number(one.high, 2)}]",
-        ]
-        for method, one in changes.times.items()
+        [Cell(method, code=True), str(one.n), ratio_text(one)] for method, one in changes.times.items()
     ]
+    few = f" {FEW}" if any(map(rests_on_few, changes.times.values())) else ""
     note = (
         "Geometric mean of the new time over the old on the same question (warm answers), with a t interval on "
-        "the logarithms. It means something only where both runs had the same machine to themselves."
+        f"the logarithms. It means something only where both runs had the same machine to themselves.{few}"
     )
     return Table("Time", ["method", "n", "time / before"], rows, _line(changes), [note])
 
 
-def _line(changes: Changes, margin: float | None = None) -> str:
+def _line(changes: Changes, families: Mapping[str, int] | None = None, margin: float | None = None) -> str:
+    """The new run, with the tests where there are any, which are seeded from its key; then the old one."""
     names = list(dict.fromkeys(task for _, task, _ in changes.contrasts if task != MACRO))
-    return " against ".join(
-        signature(run, names, families=changes.family_sizes, margin=margin)
-        for run in (changes.new, changes.old)
-    )
+    tested = signature(changes.new, names, families=families, margin=margin)
+    return f"{tested} against {signature(changes.old, names)}"
 
 
 def _rows(changes: Changes) -> Iterator[tuple[Any, ...]]:

@@ -90,7 +90,11 @@ class Ranking:
     def leaders(self) -> tuple[str, ...]:
         """The best method, then those that no interval tells from it; one without width tells only what
         `statistics.lowest` makes of it."""
-        level = (label for label, gap in self.gaps.items() if not statistics.lowest(gap) > 0.0)
+        level = (
+            label
+            for label, gap in self.gaps.items()
+            if not (statistics.lowest(gap) if gap.estimate.flat else gap.estimate.low) > 0.0
+        )
         return (self.best, *level) if self.best else ()
 
 

@@ -17,7 +17,7 @@ from reports.analysis import ALL, MACRO, Analysis, Contrast
 from reports.collect import MethodInfo, Run
 from reports.cost import CostRow, octave, warm_seconds
 from reports.drawing import Picture, extent, figure, look, method_name, rule, save, short, style
-from reports.statistics import Estimate
+from reports.statistics import FEW_CLUSTERS, Estimate
 from reports.tables import code
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def draw_quality(run: Run, analysis: Analysis, costs: Costs, folder: Path) -> Pi
         panel.plot(*zip(*steps, strict=True), color="#BBBBBB", linewidth=4, zorder=0.5, label="frontier")
         panel.set(xscale="log", ylim=(-3, 103), ylabel="macro mean (points)")
         panel.set_xlabel(f"time per question / {short(run.baseline)} (logarithmic)")
-        _plain_ticks(panel.xaxis, (1, 2, 3, 5), "g")
         panel.axvline(1.0, color="#DDDDDD", linewidth=0.8, zorder=0)
+        _plain_ticks(panel.xaxis, (1, 2, 3, 5), "g")
         rule(panel, "y")
         drawn.legend(loc="outside right center", handlelength=1.6)
         save(drawn, folder / "quality.png")
@@ -58,8 +58,8 @@ def draw_quality(run: Run, analysis: Analysis, costs: Costs, folder: Path) -> Pi
         title="Quality against latency, by method",
         caption="Up and to the left is better. Across: time per question relative to "
         f"{code(run.baseline)} (geometric mean over the same questions of all tasks); up: the macro mean; both with "
-        "clustered 95 % intervals. Grey line: the frontier, the methods that no other beats in one without losing "
-        "in the other, controls aside.",
+        f"clustered 95 % intervals, left out where fewer than {FEW_CLUSTERS} clusters carry them. Grey line: the "
+        "frontier, the methods that no other beats in one without losing in the other, controls aside.",
         tasks=names,
         header=tuple(header.split(",")),
         rows=[
@@ -198,17 +198,24 @@ def _draw_point(panel: Axes, run: Run, method: MethodInfo, time: Estimate, score
     )
 
 
-def _arms(estimate: Estimate, scale: float) -> np.ndarray:
-    """How far the interval reaches below and above the mean [2, 1]; nothing where there is no interval."""
+def _arms(estimate: Estimate, scale: float) -> np.ndarray | None:
+    """How far the interval reaches below and above the mean [2, 1]; None for one from fewer than 20 clusters, nothing
+    where there is no interval."""
+    if estimate.clusters < FEW_CLUSTERS:
+        return None
     reach = [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
     return scale * np.nan_to_num(np.maximum(np.array(reach), 0.0))
 
 
 def _plain_ticks(axis: Axis, steps: Sequence[int], shape: str) -> None:
-    """Numbers without powers of ten along a logarithmic axis, at these steps of every decade."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+    """Numbers without powers of ten along a logarithmic axis, at these steps of every decade, or evenly spaced where
+    fewer than three of them would stand there."""
+    from matplotlib.ticker import AutoLocator, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(10, subs=steps))
+    low, high = axis.get_view_interval()
+    places = np.asarray(LogLocator(10, subs=steps).tick_values(low, high))
+    few = np.count_nonzero((places >= low) & (places <= high)) < 3
+    axis.set_major_locator(AutoLocator() if few else LogLocator(10, subs=steps))
     axis.set_major_formatter(lambda value, _: f"{value:{shape}}")
     axis.set_minor_formatter(NullFormatter())
 
@@ -222,8 +229,7 @@ def _draw_panel(panel: Axes, run: Run, analysis: Analysis, methods: list[MethodI
         own["linestyle"] = "none"
         if not contrast.significant:
             own["markerfacecolor"] = "white"
-        arms = None if contrast.few else _arms(estimate, 100.0)
-        panel.errorbar(100 * estimate.mean, place, xerr=arms, elinewidth=1.2, **own)
+        panel.errorbar(100 * estimate.mean, place, xerr=_arms(estimate, 100.0), elinewidth=1.2, **own)
     panel.axvline(0.0, color="#000000", linewidth=0.7, zorder=1)
     if analysis.margin is not None:
         panel.axvline(-100 * analysis.margin, **MARGIN)
@@ -244,9 +250,10 @@ def _forest_caption(run: Run, analysis: Analysis) -> str:
     if analysis.margin is not None:
         margin = f" Dashed: the margin, {100 * analysis.margin:g} points below {code(run.baseline)}."
     return (
-        f"Each method minus {code(run.baseline)} with its clustered 95 % interval; right of zero the method "
-        "is better. Filled: adjusted p below 0.05; hollow: not, or a control (never tested). A point without "
-        f"an interval rests on too few clusters for one.{margin}"
+        f"Each method minus {code(run.baseline)} with its clustered 95 % interval; right of zero the method is better. "
+        f"Filled: adjusted p below 0.05, from {FEW_CLUSTERS} clusters or more and with an interval (the arrows of the "
+        f"tables); hollow: all others, and controls. No bar: fewer than {FEW_CLUSTERS} clusters, or nothing is known "
+        f"of the spread.{margin}"
     )
 
 

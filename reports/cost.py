@@ -1,8 +1,8 @@
 """What the answers cost and how many came: latency, tokens, calls, memory, and what failed or is missing.
 
-Latencies and their ratio to the baseline take warm examples only (the first answer of a process pays for
-loading and compiling), tokens and memory every answer. Exercised by ``python -m reports RUN_DIR``, which
-writes ``cost.csv``.
+Latencies and their ratio to the baseline take warm examples only (the first answer of a method and task in a
+process pays for loading and compiling), tokens and memory every answer. Exercised by ``python -m reports
+RUN_DIR``, which writes ``cost.csv``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from reports.collect import Run
 from reports.statistics import Estimate
 
 RETRIEVAL_PHASE = "retrieve"
+Answers = Mapping[tuple[str, str], Record]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class CostRow:
     """One method on one task, or on all of them. Seconds are per example, over the `warm` of the `n` answers;
     tokens and calls are means per example, `judge_tokens` that part of the prompt tokens which the reader read
     as a judge of passages; `peak_bytes` is the largest seen; `ratio` is the geometric mean
-    over examples of this method's seconds over the baseline's; `calibration` the seconds that measuring the reader
+    over examples of this method's seconds over the baseline's, `tokens_ratio` this method's prompt tokens over the
+    baseline's, both on the examples that both have answered; `calibration` the seconds that measuring the reader
     took once, before the answers. None stands where nothing was measured."""
 
     method: str
@@ -51,6 +53,7 @@ class CostRow:
     median: float | None
     p90: float | None
     ratio: Estimate | None
+    tokens_ratio: float | None
     prompt_tokens: float
     new_tokens: float
     calls: float
@@ -99,6 +102,7 @@ def _cost_row(run: Run, method: str, task: str) -> CostRow | None:
         return None  # no answer yet, or all of them imported
     warm = np.array([seconds for record in answers.values() if (seconds := warm_seconds(record))])
     costs = [record.cost for record in answers.values()]
+    base = _answers(run, run.baseline, task)
     return CostRow(
         method=method,
         task=task,
@@ -106,7 +110,8 @@ def _cost_row(run: Run, method: str, task: str) -> CostRow | None:
         warm=len(warm),
         median=float(np.median(warm)) if len(warm) else None,
         p90=float(np.percentile(warm, 90)) if len(warm) else None,
-        ratio=_ratio(answers, _answers(run, run.baseline, task)),
+        ratio=_ratio(answers, base),
+        tokens_ratio=_tokens_ratio(answers, base),
         prompt_tokens=_mean(costs, "prompt_tokens"),
         new_tokens=_mean(costs, "new_tokens"),
         calls=_mean(costs, "calls"),
@@ -136,9 +141,15 @@ def time_ratio(new: Run, old: Run, method: str) -> Estimate | None:
     return _ratio(_answers(new, method, ALL), _answers(old, method, ALL))
 
 
-def _ratio(
-    answers: Mapping[tuple[str, str], Record], base: Mapping[tuple[str, str], Record]
-) -> Estimate | None:
+def _tokens_ratio(answers: Answers, base: Answers) -> float | None:
+    shared = [place for place in answers if place in base]
+    own, other = (
+        sum(_count(one[place].cost, "prompt_tokens") for place in shared) for one in (answers, base)
+    )
+    return own / other if other else None
+
+
+def _ratio(answers: Answers, base: Answers) -> Estimate | None:
     ratios, clusters = [], []
     for place, record in answers.items():
         own, other = warm_seconds(record), warm_seconds(base[place]) if place in base else 0.0
@@ -179,7 +190,11 @@ def judge_tokens(details: Any) -> int:
 
 
 def _mean(costs: list[Mapping], name: str) -> float:
-    return sum(float(cost.get(name) or 0) for cost in costs) / len(costs)
+    return sum(_count(cost, name) for cost in costs) / len(costs)
+
+
+def _count(cost: Mapping, name: str) -> float:
+    return float(cost.get(name) or 0)
 
 
 def octave(length: int) -> int:

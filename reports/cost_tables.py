@@ -13,15 +13,15 @@ from comparison.records import Record
 from reports.analysis import ALL
 from reports.collect import Run
 from reports.cost import CostRow, tally
-from reports.score_tables import few_note, mean_text, method_cell
+from reports.score_tables import FEW, few_note, mean_text, method_cell
 from reports.selection import SelectionRow
 from reports.signature import signature
-from reports.statistics import Estimate
+from reports.statistics import FEW_CLUSTERS, Estimate
 from reports.tables import NOTHING, Cell, Row, Table, code, memory, number, points
 
 COST_READING = (
-    "Seconds per question over warm answers (a process's first answer is left out). The ratio is the "
-    "geometric mean of the method's time over the baseline's on the same question, with a t interval on "
+    "Seconds per question over warm answers (the first answer of a method and task in a process is left out). The "
+    "ratio is the geometric mean of the method's time over the baseline's on the same question, with a t interval on "
     "the logarithms. Tokens and calls are means per answer, peak memory the largest seen, retrieval its "
     "share of the time. By task: `cost.csv`."
 )
@@ -51,6 +51,7 @@ def cost_table(run: Run, rows: Mapping[tuple[str, str], CostRow]) -> Table:
     imported = ", ".join(code(method.label) for method in run.methods if method.imported)
     holds = {
         COST_READING: True,
+        FEW: any(rests_on_few(row.ratio) for row in rows.values() if row.task == ALL and row.ratio),
         JUDGE: "judge_tokens" in shown,
         CALIBRATION: calibrated,
         f"The answers of {imported} were imported, and what they cost is not known.": bool(imported),
@@ -108,7 +109,7 @@ def _cost_cells(row: CostRow, shown: Sequence[str], calibrated: bool) -> list[st
         str(row.warm),
         number(row.median, 3),
         number(row.p90, 3),
-        _ratio_text(row.ratio),
+        ratio_text(row.ratio),
         number(row.prompt_tokens, 0),
         *(number(getattr(row, name), 0) for name in shown),
         number(row.new_tokens, 1),
@@ -122,12 +123,20 @@ def _cost_cells(row: CostRow, shown: Sequence[str], calibrated: bool) -> list[st
     ]
 
 
-def _ratio_text(ratio: Estimate | None) -> str:
-    """The baseline's own ratio is one by definition and has no interval."""
+def ratio_text(ratio: Estimate | None) -> str:
+    """A ratio with its interval; in parentheses, without one, from fewer than 20 clusters. The baseline's own is one
+    by definition and has none."""
     if ratio is None:
         return NOTHING
     mean = number(ratio.mean, 2)
-    return f"{mean} [{number(ratio.low, 2)}, {number(ratio.high, 2)}]" if ratio.se > 0 else mean
+    if rests_on_few(ratio):
+        return f"({mean})"
+    return mean if ratio.flat else f"{mean} [{number(ratio.low, 2)}, {number(ratio.high, 2)}]"
+
+
+def rests_on_few(ratio: Estimate) -> bool:
+    """Whether `ratio_text` puts a ratio in parentheses."""
+    return ratio.clusters < FEW_CLUSTERS and not ratio.flat
 
 
 def _selection_cells(row: SelectionRow) -> list[str]:

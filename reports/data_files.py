@@ -28,7 +28,7 @@ PAIRED = (
     "correlation,detectable,margin,no_worse,metric"
 )
 COST = (
-    "model,method,task,n,warm,seconds_median,seconds_p90,ratio,ratio_low,ratio_high,"
+    "model,method,task,n,warm,seconds_median,seconds_p90,ratio,ratio_low,ratio_high,tokens_ratio,"
     "prompt_tokens,new_tokens,calls,encoder_tokens,judge_tokens,peak_bytes,retrieval_share,"
     "calibration_seconds,planned,answered,missing,failed,undefined,empty,truncated"
 )
@@ -131,7 +131,7 @@ def _margin(contrast: Contrast, margin: float | None, bucket: str) -> tuple[Valu
 def _cost_rows(run: Run, costs: Mapping[tuple[str, str], CostRow]) -> Rows:
     for row in costs.values():
         ratio = (row.ratio.mean, row.ratio.low, row.ratio.high) if row.ratio else (None, None, None)
-        times = (row.n, row.warm, row.median, row.p90, *ratio)
+        times = (row.n, row.warm, row.median, row.p90, *ratio, row.tokens_ratio)
         tokens = (row.prompt_tokens, row.new_tokens, row.calls, row.encoder_tokens, row.judge_tokens)
         counts = vars(row.tally).values()
         others = (row.peak_bytes, row.retrieval_share, row.calibration)

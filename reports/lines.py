@@ -76,8 +76,8 @@ def _draw(
         name=path.name,
         title=f"Accuracy against {'the ' if column == 'facts' else ''}{words}, by method",
         caption=f"Accuracy by {words} {'of' if column == 'length' else 'in'} the context, by method "
-        f"({extent([one.n for one in points.values()])} questions a point); bands: clustered 95 % intervals, left out "
-        f"where a point rests on fewer than {FEW_CLUSTERS} clusters. Lines that coincide cover each other.",
+        f"({extent([one.n for one in points.values()])} questions a point); bands: clustered 95 % intervals, between "
+        f"neighbouring points of {FEW_CLUSTERS} clusters or more that have one. Lines that coincide cover each other.",
         tasks=names,
         header=("model", "method", "task", column, "n", "clusters", "mean", "low", "high"),
         rows=[

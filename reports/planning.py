@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.statistics import detectable_difference
+from reports.statistics import FEW_CLUSTERS, LEAST_DIFFERING, detectable_difference
 
 USUAL_SPREAD = 0.5
 WITHIN_DOCUMENT = 0.3
@@ -40,7 +40,7 @@ class PlannedCost:
 def detectable(sizes: Sequence[PlannedSize], sd: float = USUAL_SPREAD) -> float:
     """The true difference (0 to 1) of a mean over tasks that is found with 80 % power at the 5 % level.
 
-    `sd` is the standard deviation of the paired differences, 0 to 1. nan with fewer than two clusters.
+    `sd` is the standard deviation of the paired differences, 0 to 1. nan with fewer than 20 clusters.
     """
     if not 0.0 < sd <= 1.0:
         raise ValueError(
@@ -76,9 +76,13 @@ def plan_lines(sizes: Sequence[PlannedSize]) -> list[str]:
 
 
 def _points(sizes: Sequence[PlannedSize], sd: float = USUAL_SPREAD) -> str:
-    """The detectable difference in words; scores run from 0 to 100, so none is larger than that."""
-    points = 100 * detectable(sizes, sd)
-    return f"{points:.1f} points" if points <= 100 else "no difference, there are too few questions"
+    """The detectable difference in words."""
+    points, clusters = 100 * detectable(sizes, sd), sum(size.clusters for size in sizes)
+    if clusters < LEAST_DIFFERING:
+        return "no difference, there are too few questions"
+    if clusters < FEW_CLUSTERS:
+        return f"no marker, there are too few questions (fewer than {FEW_CLUSTERS} clusters)"
+    return f"{points:.1f} points"
 
 
 def planned_cost(

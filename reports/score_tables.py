@@ -35,6 +35,7 @@ REASON = 160
 BUCKET_WORDS = {"facts": "number of facts", "length": "length", "hops": "hops", "bucket": "bucket"}
 FEW = f"In parentheses: fewer than {FEW_CLUSTERS} clusters, too few to trust an interval or to give a marker."
 NO_INTERVAL = "no interval"
+NO_WIDTH = "an interval without width"
 UNKNOWN = (
     "No interval: nothing is known of the spread where one of the tasks of the mean has a single cluster (no method "
     "is told from another there) or where all answers on each of its tasks score alike."
@@ -318,7 +319,8 @@ def margin_note(reference: str, margin: float) -> str:
     """How to read the column of `no_worse_text`."""
     return (
         f"No worse by {100 * margin:g} (non-inferiority; the margin was given with --margin): yes where the "
-        f"interval's lower end lies above {points(-margin)}, so that the method is at most that much worse than "
+        f"interval's lower end lies above {points(-margin)}, and Wilson's too, with Δ taken for a share of questions "
+        "lost whole (a t interval of few losses is too narrow), so that the method is at most that much worse than "
         f"{code(reference)}; each method is judged by itself, without a correction for their number."
     )
 

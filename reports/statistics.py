@@ -8,7 +8,7 @@ n examples, one of k tasks, weighs 1/(k n), and errors are centred per task, so 
 tasks stays one cluster. Passing `categories` too gives the mean over their macro means: 1/(c k n), k tasks being
 in the example's category.
 
-Exercised by ``python -m pytest tests/reports/test_statistics.py``, which checks it against scipy and
+Exercised by ``python -m pytest tests/reports/test_statistics.py tests/reports/test_claims.py``, against scipy and
 statsmodels.
 """
 
@@ -29,6 +29,8 @@ CONFIDENCE = 0.95
 POWER = 0.80
 DRAWS = 10_000
 FEW_CLUSTERS = 20
+LEAST_DIFFERING = 6
+"""The fewest clusters that must differ, all to one side, for `sign_flip` to give a p below 0.05: 2 / 2**6."""
 _BLOCK_ELEMENTS = 1 << 17  # a megabyte of signs: what fits in a cache is several times faster
 _NO_SPREAD = 1e-12
 
@@ -79,8 +81,11 @@ class Difference:
     `correlation` is between the two columns, within tasks; `effect` is mean / sd of the differences;
     `detectable` is the smallest true difference that `sign_flip` at the 5 % level would find 80 % of the time with
     this many clusters, this spread, and tasks that differ as much as here: the test takes how they pull apart for
-    chance, the interval does not (to first order, where tasks differ in size). nan stands where a number does not
-    exist (one cluster, a constant column, clusters that all differ by the same amount).
+    chance, the interval does not (to first order, where tasks differ in size). Where fewer than `LEAST_DIFFERING`
+    of the G clusters differ otherwise than most, their spread is no guide, and it is at least the share d of clusters
+    won or lost whole of which 80 % of runs have six or more: P(Binomial(G, d) >= 6) = I_d(6, G - 5), the regularized
+    incomplete beta function. nan stands where a number does not exist (fewer than 20 clusters, of which nothing
+    is called significant, a constant column, clusters that all differ by the same amount).
     """
 
     estimate: Estimate
@@ -136,8 +141,6 @@ def difference(
     weights, groups = _task_weights(len(deltas), tasks)
     clusters = partition(labels)
     estimate = _t_interval(deltas, clusters, weights, groups)
-    # The error that the test sees: about the mean over tasks instead of about each task's own.
-    sums = clusters.sums(weights * (deltas - estimate.mean))
     spread = _spread(deltas, weights)
     return Difference(
         estimate=estimate,
@@ -146,24 +149,20 @@ def difference(
         wins=int(np.sum(deltas > _NO_SPREAD)),
         ties=int(np.sum(np.abs(deltas) <= _NO_SPREAD)),
         losses=int(np.sum(deltas < -_NO_SPREAD)),
-        detectable=math.nan
-        if estimate.flat
-        else detectable_difference(estimate.se, clusters.count, _error(sums, clusters.count)),
+        detectable=math.nan if estimate.flat else _detectable(deltas, estimate, clusters, weights),
     )
 
 
 def lowest(found: Difference) -> float:
     """The lower end of a difference for a claim of non-inferiority; nan with one cluster.
 
-    It is that of the interval, except where all clusters differ by the same amount, d: the t interval then has no
-    width, and the bound is (1 - w) d - w, as if the share w of others that G clusters can hide (Wilson's
-    upper end for none seen in G) were all as bad as can be, -1.
+    It is that of the t interval, or of Wilson's where that is lower: a t interval is too narrow where few clusters
+    differ, and has no width where none does. For Wilson's a mean d below zero stands for -d G of the G clusters
+    lost whole, and one above it for none of them, w being the share that may be lost: (1 - w) max(d, 0) - w.
     """
     estimate = found.estimate
-    if not estimate.flat:
-        return estimate.low
-    hidden = wilson(0, estimate.clusters)[1]
-    return (1.0 - hidden) * estimate.mean - hidden
+    lost = wilson(max(-estimate.mean, 0.0) * estimate.clusters, estimate.clusters)[1]
+    return float(np.minimum(estimate.low, (1.0 - lost) * max(estimate.mean, 0.0) - lost))
 
 
 def sign_flip(
@@ -208,8 +207,8 @@ def benjamini_hochberg(p_values: ArrayLike) -> Floats:
     return _unsort(np.minimum(stepped, 1.0), order)
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a proportion."""
+def wilson(successes: float, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a proportion, of `successes` in `trials`."""
     z2 = float(special.ndtri(0.5 + CONFIDENCE / 2)) ** 2
     rate = successes / trials
     middle = rate + z2 / (2 * trials)
@@ -220,11 +219,25 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 def detectable_difference(se: float, clusters: int, assumed: float | None = None) -> float:
     """The true difference found with 80 % power by a two-sided 5 % t test where the standard error is `se`, and
-    `assumed` is the one that the test reckons with (the same by default)."""
+    `assumed` is the one that the test reckons with (the same by default); nan for fewer than 20 clusters."""
+    if clusters < FEW_CLUSTERS:
+        return math.nan
     return (
         _t_quantile(0.5 + CONFIDENCE / 2, clusters) * (se if assumed is None else assumed)
         + _t_quantile(POWER, clusters) * se
     )
+
+
+def _detectable(deltas: Floats, estimate: Estimate, clusters: Clusters, weights: Floats) -> float:
+    """`Difference.detectable`, of differences that have a spread."""
+    # The error that the test sees: about the mean over tasks instead of about each task's own.
+    sums = clusters.sums(weights * (deltas - estimate.mean))
+    seen = detectable_difference(estimate.se, clusters.count, _error(sums, clusters.count))
+    odd = clusters.sums(weights * (deltas - np.median(deltas)))
+    if np.count_nonzero(np.abs(odd) > _NO_SPREAD) >= LEAST_DIFFERING:
+        return seen
+    whole = special.betaincinv(LEAST_DIFFERING, clusters.count - LEAST_DIFFERING + 1, POWER)
+    return float(np.maximum(seen, whole))  # nan where one of them is
 
 
 def _column(values: ArrayLike) -> Floats:

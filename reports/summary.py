@@ -21,7 +21,7 @@ from reports.analysis import (
 )
 from reports.collect import Run
 from reports.cost import CostRow, tally
-from reports.score_tables import NO_INTERVAL
+from reports.score_tables import NO_INTERVAL, NO_WIDTH
 from reports.statistics import FEW_CLUSTERS, Estimate
 from reports.tables import code, number, p_value, points
 
@@ -100,7 +100,8 @@ def _questions(run: Run, estimate: Estimate) -> str:
     named = [code(task) for task in tasks]
     listed = f" ({', '.join(named)})" if len(tasks) <= MOST_NAMED else ""
     where = f"of {named[0]}" if len(tasks) == 1 else f"in {len(tasks)} tasks{listed}"
-    grouped = "" if estimate.clusters == estimate.n else f" from {estimate.clusters} documents"
+    documents = "1 document" if estimate.clusters == 1 else f"{estimate.clusters} documents"
+    grouped = "" if estimate.clusters == estimate.n else f" from {documents}"
     return f"{estimate.n} questions {where}{grouped}"
 
 
@@ -114,9 +115,9 @@ def _score(run: Run, estimate: Estimate) -> str:
 
 
 def _range(estimate: Estimate, words: str = "") -> str:
-    if math.isnan(estimate.low) or estimate.flat:
+    if math.isnan(estimate.low):
         return NO_INTERVAL
-    return f"{words}{points(estimate.low)} to {points(estimate.high)}"
+    return NO_WIDTH if estimate.flat else f"{words}{points(estimate.low)} to {points(estimate.high)}"
 
 
 def _both(gap: Estimate, score: Estimate) -> str:
@@ -136,7 +137,13 @@ def _verdict(run: Run, analysis: Analysis, best: str) -> str:
     )
     tested = f"(p = {p_value(p)}, {adjusted})"
     if contrast.significant:
-        return f"Chance alone would hardly give such a difference {tested}."
+        rare = f"Chance alone would hardly give such a difference {tested}"
+        if contrast.difference.estimate.beyond_zero:
+            return f"{rare}."
+        return (
+            f"{rare}, though the interval includes zero: it and the sign-flip test, which decides, can disagree where "
+            "a few questions differ much more than the rest."
+        )
     if math.isnan(contrast.difference.estimate.low):
         return f"No difference is claimed {tested}: all answers on one of the tasks are about one document."
     chance = f"That difference may be chance {tested}"
@@ -145,8 +152,8 @@ def _verdict(run: Run, analysis: Analysis, best: str) -> str:
     if contrast.difference.estimate.beyond_zero:
         return f"{chance}, though its interval does not include zero: {_why_apart(run, analysis, best)}."
     return (
-        f"{chance}: this many examples would reliably show only a true difference of "
-        f"{points(contrast.difference.detectable)} points or more."
+        f"{chance}: before any adjustment, this many examples would reliably (80 % power) show only a true difference "
+        f"of {points(contrast.difference.detectable)} points or more."
     )
 
 
@@ -170,8 +177,9 @@ def _level(ranking: Ranking, labels: list[str]) -> str:
     names = [code(label) for label in labels]
     who = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     gaps = [ranking.gaps[label].estimate for label in labels]
-    unknown = any(math.isnan(gap.low) or gap.flat for gap in gaps)
-    why = "the difference has no interval" if unknown else "the 95 % interval of the difference includes zero"
+    found = [_range(gap) for gap in gaps]
+    unknown = next((words for words in (NO_INTERVAL, NO_WIDTH) if words in found), "")
+    why = f"the difference has {unknown}" if unknown else "the 95 % interval of the difference includes zero"
     return f"{who} cannot be told from {code(ranking.best)}: {why}."
 
 
@@ -201,8 +209,8 @@ def _cost(run: Run, best: str, costs: Mapping[tuple[str, str], CostRow]) -> str:
     parts = []
     if row.ratio:
         parts.append(f"takes {number(row.ratio.mean, 2)} times as long per question as {code(run.baseline)}")
-    if base.prompt_tokens:
-        reading = number(row.prompt_tokens / base.prompt_tokens, 2)
+    if row.tokens_ratio is not None:
+        reading = number(row.tokens_ratio, 2)
         parts.append("reads as many tokens" if reading == "1.00" else f"reads {reading} times as many tokens")
     return f"{code(best)} {' and '.join(parts)}." if parts else ""
 

@@ -41,8 +41,10 @@ def lines_for(monkeypatch, number, overlap=0):
 
 def test_a_forecast_has_a_line_a_task_and_a_line_a_method(monkeypatch):
     shows, *reads = lines_for(monkeypatch, 4)
-    assert shows.startswith("can show t: ")
-    assert "80 % power" in shows
+    assert shows == "can show t: no difference, there are too few questions"
+    few, *_ = lines_for(monkeypatch, 80)
+    assert few.startswith("can show t: ")
+    assert few.endswith("points (80 % power at a paired sd of 0.5)")
     assert [line.split(maxsplit=2)[2] for line in reads] == [
         "about 420 prompt tokens in 4 calls",  # 4 (100 + 5)
         "about 460 prompt tokens in 8 calls",  # 4 (100 + 3 x 5), two calls each: two rows of 40, one of 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from fake_run import SMALL, FakeRun, Row
+from fake_run import SMALL, FakeRun, Row, facts_task
 
 from reports.__main__ import main
-from reports.against import BETTER, WORSE, _summary, compare_runs
+from reports.against import BETTER, WORSE, _summary, compare_runs, write_against
 from reports.collect import ReportError, read_run
+from reports.score_tables import FEW
 
 
 def spoiled(row: Row) -> Row:
@@ -44,6 +46,14 @@ def test_what_got_worse_is_said_and_the_status_is_one(folders, capsys):
     assert "**Worse than before:** `oprm` on macro (−" in text
     assert "`revision: local-0123 → local-4567`" in text
     assert text.count("Signature: ") == 2
+    (tested,) = [
+        line for line in text.split("\n") if line.startswith("<sub>Signature: ") and "sign-flip" in line
+    ]
+    now, before = tested.split(" against ")
+    key = read_run(new).key[:8]
+    assert f"seeded from {key} · Holm m=3 · Benjamini-Hochberg m=9" in now
+    assert "tiny@local-0123" in before
+    assert "sign-flip" not in before
 
 
 def test_the_other_way_round_it_got_better_and_the_status_is_zero(folders, capsys):
@@ -103,10 +113,25 @@ def test_a_method_that_answers_as_before_says_nothing_of_what_would_show(tmp_pat
         found = changed.contrasts["oprm", "macro", "all"]
         assert not found.significant
         assert found.difference.estimate.beyond_zero is not said
+        assert "reliably" not in _summary(
+            changed
+        )  # `rag` answers as before: what would show of it is not known
+        place = "oprm", "macro", "all"
+        alone = replace(changed, contrasts={place: changed.contrasts[place]})
         words = (
-            f" A difference of {100 * found.difference.detectable:.1f} points or more would reliably show."
+            f" Before any adjustment, a difference of {100 * found.difference.detectable:.1f} points or more would "
+            "reliably (80 % power) show."
         )
-        assert _summary(changed).endswith(words) is said
+        assert _summary(alone).endswith(words) is said
+
+
+def test_a_time_from_a_handful_of_questions_has_no_interval(tmp_path):
+    tasks = (facts_task("recall", (10,), 12),)
+    new, old = (replace(SMALL, tasks=tasks, seed=seed).write(tmp_path / str(seed)) for seed in (0, 1))
+    page = write_against(new, old)[0].read_text(encoding="utf-8")
+    times = page.split("## Time")[1]
+    assert len(re.findall(r"\| 11 \| \(\d\.\d\d\) \|", times)) == 4
+    assert FEW in times
 
 
 def other_question(folder: Path) -> None:

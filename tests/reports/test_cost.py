@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy import stats
 from reports.collect import read_run
 from reports.cost import Tally, cost_rows, tally
 from reports.cost_tables import cost_table, failure_table, selection_table
+from reports.score_tables import FEW
 from reports.selection import selection_rows
 
 ONE_TASK = replace(SMALL, tasks=(facts_task("recall", (10, 100), 15),))
@@ -39,6 +41,33 @@ def test_latency_and_ratio_leave_the_cold_answer_out(tmp_path):
     assert row.ratio is not None
     found = (row.ratio.mean, row.ratio.low, row.ratio.high)
     assert found == pytest.approx((stats.gmean(warm / base), math.exp(low), math.exp(high)), rel=1e-9)
+
+
+def test_the_ratio_of_tokens_is_taken_where_both_have_answered(tmp_path):
+    def edit(row: Row) -> Row:
+        number = int(row["example"][-2:])
+        failed = {"error": "OutOfMemory", "score": 0.0} if row["method"] == "full" and number >= 10 else {}
+        return costing(row, prompt_tokens=(2 if row["method"] == "oprm" else 1) * (number + 1)) | failed
+
+    rows = cost_rows(read_run(replace(ONE_TASK, edit=edit).write(tmp_path)))
+    row, base = rows["oprm", "recall"], rows["full", "recall"]
+    assert row.prompt_tokens / base.prompt_tokens == pytest.approx(2 * 15.5 / 5.5)
+    assert (row.tokens_ratio, base.tokens_ratio) == (2.0, 1.0)
+    nothing = replace(ONE_TASK, imported=("full",)).write(tmp_path / "imported")
+    assert cost_rows(read_run(nothing))["oprm", "recall"].tokens_ratio is None
+
+
+def test_a_ratio_from_fewer_than_twenty_clusters_stands_in_parentheses(tmp_path):
+    for samples, shape in ((9, r"\(\d\.\d\d\)"), (15, r"\d\.\d\d \[\d\.\d\d, \d\.\d\d\]")):
+        run = read_run(
+            replace(SMALL, tasks=(facts_task("recall", (10, 100), samples),)).write(tmp_path / shape[:2])
+        )
+        table = cost_table(run, cost_rows(run))
+        place = table.header.index("time / full")
+        base, *others = (str(cells[place]) for cells in table.rows)
+        assert base == "1.00"
+        assert all(re.fullmatch(shape, text) for text in others)
+        assert (FEW in table.notes[0]) == (samples == 9)
 
 
 def test_the_row_over_all_tasks_pools_their_answers(small):

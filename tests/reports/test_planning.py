@@ -41,9 +41,12 @@ def test_a_dry_run_reads_task_by_task_and_the_mean_without_unanswerable_tasks():
         "mean over 2 tasks: 10.0 points",
     ]
     assert plan_lines([PlannedSize("a", 1, 1)]) == []
-    few, *others = plan_lines([PlannedSize("a", 4, 4), PlannedSize("b", 6, 6)])
-    assert few == "a: no difference, there are too few questions"  # none is larger than 100 points
-    assert [line.endswith(" points") for line in others] == [True, True]
+    assert plan_lines([PlannedSize("a", 5, 5), PlannedSize("b", 60, 19), PlannedSize("c", 20, 20)]) == [
+        "a: no difference, there are too few questions",  # five give no p below 0.0625
+        "b: no marker, there are too few questions (fewer than 20 clusters)",
+        "c: 33.0 points",
+        "mean over 3 tasks: 25.2 points",
+    ]
 
 
 def test_the_program_prints_a_line_for_every_n(capsys):
@@ -94,5 +97,8 @@ def test_chunks_that_overlap_are_read_in_full():
 
 
 def test_too_few_questions_are_said_to_show_nothing_by_the_program_as_by_a_dry_run(capsys):
-    assert main(["power", "--sd", "0.5", "--n", "2"]) == 0
-    assert capsys.readouterr().out.split("\n")[1] == "n       2  no difference, there are too few questions"
+    assert main(["power", "--sd", "0.1", "--n", "5", "6"]) == 0
+    assert capsys.readouterr().out.split("\n")[1:3] == [
+        "n       5  no difference, there are too few questions",
+        "n       6  no marker, there are too few questions (fewer than 20 clusters)",
+    ]

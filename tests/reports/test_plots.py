@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from fake_run import SMALL, Row, facts_task, needle_task
 from matplotlib.figure import Figure
 
+from comparison.records import RecordError
 from reports import charts, drawing, lines, plots
 from reports.analysis import analyse
 from reports.collect import MethodInfo, Run, TaskInfo, read_run
@@ -320,6 +322,7 @@ def test_numbers_that_may_be_anything_are_no_lengths(tmp_path):
 
 
 def test_a_band_stands_only_where_there_are_twenty_clusters(tmp_path, monkeypatch):
+    # Between two such neighbours: matplotlib draws none for one alone, and the caption says so.
     from matplotlib.axes import Axes
 
     drawn: list[list[bool]] = []
@@ -329,8 +332,9 @@ def test_a_band_stands_only_where_there_are_twenty_clusters(tmp_path, monkeypatc
         return None if row["bucket"] == "100" and int(row["example"][-4:]) % 3 else row
 
     run = read_run(replace(SMALL, tasks=(facts_task("recall", (10, 100), 30),), edit=edit).write(tmp_path))
-    lines.draw_facts(run, analyse(run), tmp_path)
+    picture = lines.draw_facts(run, analyse(run), tmp_path)
     assert drawn == [[True, False]] * 3
+    assert "between neighbouring points of 20 clusters or more that have one" in picture.caption
 
 
 def test_numbers_of_facts_lie_where_they_belong_and_lengths_evenly(tmp_path, monkeypatch):
@@ -346,3 +350,14 @@ def test_numbers_of_facts_lie_where_they_belong_and_lengths_evenly(tmp_path, mon
     lines.draw_facts(run, analyse(run), tmp_path)
     lines.draw_lengths(run, analyse(run), tmp_path)
     assert drawn == [[10, 25, 100], [0, 1, 2]]
+
+
+def test_a_picture_that_the_disk_refuses_is_named_with_what_to_do(tmp_path, monkeypatch):
+    def fill_up(drawn: Figure, file: Path, **_: object) -> None:
+        file.write_bytes(PNG)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", fill_up)
+    with pytest.raises(RecordError, match=r"cannot write .*/quality\.png: No space left.*make room"):
+        drawing.save(Figure(), tmp_path / "quality.png")
+    assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fake_run import SMALL, FakeRun, FakeTask, facts_task
+from fake_run import SMALL, FakeRun, FakeTask, Row, facts_task
 
 from reports.analysis import analyse
 from reports.collect import read_run
@@ -104,3 +104,13 @@ def test_a_difference_without_width_tells_apart_where_so_many_clusters_can_hide_
     level = {(method, task): 0.5 + 0.04 * (method == "oprm") for method, task in means}
     run = read_run(saturated(level).write(tmp_path / "level"))
     assert analyse(run).rankings["recall"].leaders == ("oprm", "full")
+
+
+def test_bold_goes_by_the_interval_where_it_has_a_width(tmp_path):
+    def edit(row: Row) -> Row:
+        gain = 0.01 + 0.001 * (int(row["example"][-1]) % 2)
+        return row | {"score": 0.5 + gain * (row["method"] == "oprm")}
+
+    methods = (("full", False), ("oprm", False))
+    fake = FakeRun(methods, (facts_task("recall", (10,), 40),), lambda *_: 0.5, edit=edit)
+    assert analyse(read_run(fake.write(tmp_path))).rankings["recall"].leaders == ("oprm",)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from fake_scores import scores, simulated
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
@@ -25,15 +26,6 @@ from reports.statistics import (
 )
 
 EXACT = {"rel": 1e-9, "abs": 1e-9}
-
-
-def scores(seed: int, n: int, per_document: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """F1-like scores of two correlated methods and the documents that their questions come from."""
-    rng = np.random.default_rng(seed)
-    documents = np.arange(n) // per_document
-    shared = rng.normal(size=documents.max() + 1)[documents] + rng.normal(size=n)
-    one, two = (np.clip(0.5 + 0.3 * shared + 0.4 * rng.normal(size=n), 0, 1) for _ in range(2))
-    return one, two, documents
 
 
 def ordinary_least_squares(values: np.ndarray, clusters: np.ndarray, design: np.ndarray):
@@ -230,16 +222,6 @@ def test_both_corrections_agree_with_statsmodels(size):
 # --- what simulation says
 
 
-def simulated(repeats: int, documents: int, per_document: int, effect: float = 0.0):
-    """Paired differences between F1-like columns whose documents share a mood, correlation 0.3 inside."""
-    rng = np.random.default_rng(20)
-    n = documents * per_document
-    labels = np.arange(n) // per_document
-    for _ in range(repeats):
-        mood = rng.normal(0, math.sqrt(0.3), documents)[labels]
-        yield effect + 0.4 * (mood + rng.normal(0, math.sqrt(0.7), n)), labels
-
-
 def test_the_clustered_interval_covers_the_truth_and_the_naive_one_does_not():
     clustered = naive = 0
     for deltas, labels in simulated(600, 30, 10, effect=0.05):
@@ -304,34 +286,6 @@ def test_holm_keeps_the_chance_of_any_false_claim_and_benjamini_hochberg_the_sha
     assert 0.02 <= np.mean(shares) <= 0.055
 
 
-# --- non-inferiority
-
-
-def test_a_method_that_is_worse_by_the_margin_is_seldom_called_no_worse():
-    called = [
-        lowest(difference(deltas, np.zeros(len(deltas)), labels)) > -0.05
-        for deltas, labels in simulated(600, 30, 10, effect=-0.05)
-    ]
-    assert 0.005 <= np.mean(called) <= 0.045
-
-
-def test_the_lower_end_is_that_of_the_interval_where_the_differences_differ():
-    one, two, documents = scores(24, 60, 2)
-    found = difference(one, two, documents)
-    assert lowest(found) == found.estimate.low
-
-
-def test_pairs_without_a_difference_do_not_prove_more_than_their_number_allows():
-    few, many = (difference([1.0] * n, [1.0] * n, np.arange(n)) for n in (20, 2000))
-    assert lowest(few) == pytest.approx(-stats.binomtest(0, 20).proportion_ci(method="wilson").high, **EXACT)
-    assert lowest(few) < -0.1
-    assert -0.01 < lowest(many) < 0.0
-    hidden = wilson(0, 20)[1]
-    shifted = difference([0.6] * 20, [0.5] * 20, np.arange(20))
-    assert lowest(shifted) == pytest.approx((1 - hidden) * 0.1 - hidden, **EXACT)
-    assert math.isnan(lowest(difference([1.0, 1.0], [1.0, 1.0], ["a", "a"])))
-
-
 # --- clusters
 
 
@@ -349,23 +303,6 @@ def test_equal_labels_are_one_cluster_whatever_their_order():
     clusters = partition(["b", "a", "b", "c"])
     assert clusters.count == 3
     assert sorted(clusters.sums(np.array([1.0, 2.0, 4.0, 8.0]))) == [2.0, 5.0, 8.0]
-
-
-# --- what a test would show
-
-
-@pytest.mark.parametrize("apart", [0.0, 0.8])
-def test_the_detectable_difference_is_found_four_times_in_five_by_the_test_beside_it(apart):
-    rng = np.random.default_rng(31)
-    tasks = np.repeat([0, 1], 75)
-
-    def drawn(mean: float) -> np.ndarray:
-        return rng.normal(0.0, 0.3, 150) + mean + np.where(tasks == 0, apart, -apart)
-
-    zeros, labels = np.zeros(150), np.arange(150)
-    seen = np.mean([difference(drawn(0.0), zeros, labels, tasks).detectable for _ in range(50)])
-    p = [sign_flip(drawn(seen), labels, tasks, seed=place, draws=400) for place in range(500)]
-    assert 0.74 <= np.mean(np.array(p) < 0.05) <= 0.87
 
 
 def test_a_mean_of_tasks_that_are_each_all_right_or_all_wrong_has_no_interval():

@@ -10,6 +10,7 @@ from fake_run import FakeRun, FakeTask, Row, facts_task
 
 from reports.analysis import analyse
 from reports.collect import read_run
+from reports.cost import cost_rows
 from reports.summary import summary
 
 PAIR = (("full", False), ("imp", False))
@@ -86,8 +87,16 @@ def test_the_same_questions_need_no_words(tmp_path):
 def test_a_tie_with_the_baseline_is_called_the_same_score(tmp_path, methods):
     text = paragraph(scored(methods, full=range(100), imp=range(100)), tmp_path)
     assert "`full` answers best" in text
-    assert "No method beats `full`; `imp` comes closest, with the same score (no interval" in text
+    assert (
+        "No method beats `full`; `imp` comes closest, with the same score (an interval without width, adjusted"
+        in text
+    )
     assert "–" not in text
+
+
+def test_a_method_that_never_differs_from_the_best_is_told_by_what_its_interval_lacks(tmp_path):
+    text = paragraph(scored(THREE, full=range(50), imp=range(80), rag=range(80)), tmp_path)
+    assert "`rag` cannot be told from `imp`: the difference has an interval without width." in text
 
 
 def test_a_difference_of_unknown_spread_says_nothing_of_what_would_show(tmp_path):
@@ -138,21 +147,22 @@ def test_tasks_that_pull_apart_are_said_to_where_the_interval_claims_what_the_te
         "though its interval does not include zero: the tasks pull in opposite directions; the interval takes these "
         "tasks as given, the sign-flip test does not." in text
     )
-    assert "would reliably show" not in text
+    assert "would reliably" not in text
 
 
 def test_an_interval_of_one_method_is_not_held_against_the_p_of_many(tmp_path):
     text = paragraph(pulled(9, 0, others=40), tmp_path)
     assert "though its interval does not include zero: the interval is that of one method (p = 0.00" in text
-    assert "would reliably show" not in text
+    assert "would reliably" not in text
 
 
 def test_a_difference_that_the_interval_does_not_claim_either_says_what_would_show(tmp_path):
     run = read_run(pulled(30, 25).write(tmp_path))
     analysis = analyse(run)
     seen = 100 * analysis.contrasts["imp", "macro", "all"].difference.detectable
-    assert f"would reliably show only a true difference of {seen:.1f} points or more." in summary(
-        run, analysis, {}
+    assert (
+        ": before any adjustment, this many examples would reliably (80 % power) show only a true difference of "
+        f"{seen:.1f} points or more." in summary(run, analysis, {})
     )
 
 
@@ -163,4 +173,39 @@ def test_a_mean_of_saturated_tasks_has_no_interval_in_the_summary_either(tmp_pat
     assert (
         "`full` answers best of the 2 methods compared: 50.0 of 100 points on average over the tasks (no interval)"
         in text
+    )
+
+
+def test_an_arrow_beside_an_interval_that_includes_zero_is_explained(tmp_path):
+    def edit(row: Row) -> Row:
+        gain = 0.95 if row["example"].endswith("000") else 0.02
+        return row | {"score": 0.03 + gain * (row["method"] == "imp")}
+
+    for samples, said in ((40, True), (400, False)):
+        fake = FakeRun(PAIR, (facts_task("recall", (10,), samples),), lambda *_: 0.5, edit=edit)
+        text = paragraph(fake, tmp_path / str(samples))
+        assert "Chance alone would hardly give such a difference (p = 0.0001, one method tested)" in text
+        assert ("interval of the difference: \u2212" in text) is said
+        assert (
+            "though the interval includes zero: it and the sign-flip test, which decides," in text
+        ) is said
+
+
+def test_tokens_are_compared_on_the_questions_that_both_have_answered(tmp_path):
+    def edit(row: Row) -> Row:
+        number = int(row["example"][-3:])
+        failed = (
+            {"error": "OutOfMemoryError", "score": 0.0} if row["method"] == "full" and number >= 50 else {}
+        )
+        return row | failed | {"cost": row["cost"] | {"prompt_tokens": 100 if number < 50 else 1000}}
+
+    fake = FakeRun(PAIR, (facts_task("recall", (10,), 100),), lambda name, *_: 0.3 + 0.6 * (name == "imp"))
+    run = read_run(replace(fake, edit=edit).write(tmp_path))
+    assert " and reads as many tokens." in summary(run, analyse(run), cost_rows(run))
+
+
+def test_one_document_is_one(tmp_path):
+    task = replace(facts_task("recall", (10,), 30), per_document=30)
+    assert "30 questions of `recall` from 1 document." in paragraph(
+        FakeRun(PAIR, (task,), lambda *_: 0.5), tmp_path
     )
