@@ -4,8 +4,10 @@ Calibration reads windows of the trained length L0 and records the steps. Per ch
 steps clipped to the smallest of their top C percent: the decay P = exp(A sum delta) over a window, the budget
 S = sum delta and, for each longer length m, the threshold g(m) above which the window's sorted steps, stretched
 to m points, sum up to S. While a prompt is read, channels with P > theta get delta = 0 wherever delta <= g(length).
-Differences from the release: thresholds are 0 up to L0 (there, a longer L0 filters nearly everything), and
-a channel of Mamba-1 has the decay of its slowest state (the release has no Mamba-1).
+Differences from the release: thresholds are 0 up to L0 (there, a longer L0 filters nearly everything), a channel of
+Mamba-1 has the decay of its slowest state (the release has no Mamba-1), a prompt of exactly 1.5 L0 tokens is filtered
+(there, only longer ones), and calibration records the steps themselves: the release's scripts take the softplus of
+steps that have been through it, so that theta, P and g of theirs stand on another scale than the steps they meet.
 
     python -m methods.longmamba calibrate --model tiny
     python -m pytest tests/models/test_channel_filter.py
