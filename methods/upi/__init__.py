@@ -1,10 +1,11 @@
 """UPI (ICLR 2026, OpenReview MjmORKLHUI): the channels that look furthest back read a long prompt in smaller steps.
 
 For a prompt of L tokens, longer than the L0 that the reader was trained on, the steps of the `share` of all channels
-(Mamba-2: heads) with the largest Mamba mean distance are divided by n = L / L0, as its authors run it; the exact form,
-which rescales the write as well, and YaRN on the attention of hybrids are not there. Other channels are
-untouched but for rounding, and so are, to the bit, decoding and a prompt of up to L0 tokens. A reader's distances are measured once
-(`models/receptive_field.py`); `text=FILE` does it at the first answer, whose cost then has it as the phase "calibrate".
+(Mamba-2: heads) with the largest Mamba mean distance are divided by n = L / L0, as its authors run it; the exact
+form, which rescales the write as well, and YaRN on the attention of hybrids are not there. Other channels are
+untouched but for rounding, and so are, to the bit, decoding and a prompt of up to L0 tokens. A reader's distances are
+measured once (`models/receptive_field.py`); `text=FILE` does it at the first answer, whose cost then has it as the
+phase "calibrate".
 
     python -m methods.upi calibrate --model tiny
     python run_compare.py --method upi --benchmark "needle:lengths=8k"
