@@ -160,7 +160,7 @@ def paragraph_sets(
     left_out: Sequence[str],
     *,
     revision: str,
-    note: str,
+    note: str = "",
     metric: AnswerMetric,
     seed: int,
     lengths: tuple[int, ...],

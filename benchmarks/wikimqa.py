@@ -59,7 +59,6 @@ def wikimqa(
         questions,
         bad,
         revision=source.revision + revision,
-        note=source.note,
         metric=metric,
         seed=seed,
         lengths=lengths,

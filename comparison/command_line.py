@@ -48,7 +48,7 @@ def run_program(program: str, work: Callable[[], int], interrupted: str = "") ->
         sys.stdout.reconfigure(errors="replace")
     try:
         status = work()
-        sys.stdout.flush()
+        print(end="", flush=True)  # where there is no stdout (`>&-`), print does nothing
         return status
     except KeyboardInterrupt:
         print(": ".join(filter(None, ("interrupted", interrupted))), file=sys.stderr)

@@ -165,16 +165,17 @@ def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> P
 
 def _settle_sisters(folder: Path, found: dict[str, Predictions | ImportFolderError]) -> None:
     """LongBench's runner gives the files of both its sets the same names: one that could be of a task and of its
-    `_e` sister, and fits one of them alone, is taken from the other."""
+    `_e` sister, and fits one of them better, is taken from the other."""
 
-    def fits(name: str) -> bool:
+    def fit(name: str) -> int:
+        """2 where all rows are of its examples, 1 where some are, 0 where none can be."""
         one = found[name]
-        return isinstance(one, Predictions) and not one.unknown
+        return 0 if isinstance(one, ImportFolderError) else 1 if one.unknown else 2
 
     for plain in [name for name in found if f"{name}_e" in found]:
         path = _file(folder, plain)
-        better, worse = sorted((plain, f"{plain}_e"), key=fits, reverse=True)
-        if path == _file(folder, f"{plain}_e") and fits(better) and not fits(worse):
+        worse, better = sorted((plain, f"{plain}_e"), key=fit)
+        if path == _file(folder, f"{plain}_e") and fit(worse) < fit(better):
             found[worse] = Predictions(how=f"{path} is of {better}")
 
 

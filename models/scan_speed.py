@@ -7,7 +7,6 @@ python -m pytest tests/models/test_scan_speed.py
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers.models.mamba.modeling_mamba import mamba_selective_scan
 
+from comparison.command_line import Parser
 from models.selective_scan import causal_conv_silu, selective_scan
 
 LENGTH, CHANNELS, STATE = 275, 256, 16  # tokens of a sequence; channels and state of the embedded model
@@ -59,7 +59,7 @@ def microseconds(work: Callable[[], object], tokens: int, repeats: int) -> float
 
 def main(arguments: Sequence[str] | None = None) -> None:
     about = "Microseconds a token and layer of the scan beside transformers' own fallback, on this CPU."
-    ArgumentParser(prog="python -m models.scan_speed", description=about).parse_args(arguments)
+    Parser(prog="python -m models.scan_speed", description=about).parse_args(arguments)
     print(f"{CHANNELS} channels, state {STATE}, {torch.get_num_threads()} threads; us a token and layer")
     print(f"{'':22} {'tokens':9} {'forward':>8} {'and backward':>13}")
     # The fallback's backward is quadratic in length and slow enough for one sequence, once.

@@ -90,7 +90,8 @@ class Tokens:
 
     def _turn(self, text: str) -> str:
         """The text in one user turn of the tokenizer's chat template. A template that writes the date is shown a fixed
-        one: prompts would differ from day to day, inside of one run too."""
+        one: prompts would differ from day to day, inside of one run too. It is the clock that is changed, since a
+        `strftime_now` of ours would reach the template as text."""
         clock = chat_template_utils.datetime
         chat_template_utils.datetime = FixedDay  # type: ignore[misc]
         try:

@@ -134,7 +134,8 @@ def _find_rows(
         raise DataError(
             f"{folder} holds neither <task>.jsonl nor data.zip but {held}: put LongBench's files there"
         )
-    files: dict[str, Source | Path] = {**(zip_members(archive) if archive else {}), **own}
+    whole = all(f"{name}.jsonl" in own for name in names)  # then the zip is not looked into
+    files: dict[str, Source | Path] = {**(zip_members(archive) if archive and not whole else {}), **own}
     others = [name for name in there if name not in FILES and "json" in name.casefold()]
     found = _present(benchmark, names, files, str(folder), all_of, others)
     rows = {name: local_file(file) if isinstance(file, Path) else file for name, file in found.items()}

@@ -152,6 +152,14 @@ def test_a_file_beside_the_zip_comes_first_and_the_zip_s_other_tasks_are_run(tmp
     assert [one.task.name for one in load(longbench, tmp_path)] == ["qasper", "lcc"]
 
 
+def test_a_zip_that_nothing_is_asked_of_is_not_looked_into(tmp_path):
+    write(tmp_path / "longbench/lcc.jsonl", ROW)
+    write(tmp_path / "longbench/data.zip", "half a download")
+    assert len(load(longbench, tmp_path, tasks=("lcc",))) == 1
+    with pytest.raises(DataError, match=r"data\.zip is not a whole zip file"):
+        load(longbench, tmp_path, tasks=("lcc", "qasper"))
+
+
 def test_the_hub_zip_is_asked_for_at_its_pinned_revision(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         archive.writestr("data/lcc.jsonl", json.dumps(ROW))

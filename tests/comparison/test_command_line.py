@@ -129,6 +129,11 @@ def test_what_the_terminal_cannot_show_is_replaced():
     assert (done.stdout, done.stderr) == (b"5?7 ?\n", b"")
 
 
+def test_a_program_whose_standard_output_is_closed_does_its_work(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)  # as Python has it behind >&-
+    assert run_program("this", lambda: print("x") or 0) == 0
+
+
 @pytest.mark.parametrize("lines", [1, 100_000])  # in the buffer until the end, and more than it holds
 def test_a_program_that_nobody_reads_on_ends_without_a_word(lines):
     reading, writing = os.pipe()

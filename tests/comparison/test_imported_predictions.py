@@ -185,6 +185,15 @@ def test_a_file_that_fits_neither_of_two_sets_is_refused_or_its_rows_are_counted
     assert [len(one.unknown) for one in pair_all("theirs", folder, tasks).values()] == [3, 2]
 
 
+def test_a_stray_row_does_not_hide_which_of_two_sets_a_file_is_of(folder):
+    tasks = [(replace(TASK, name="words"), SISTERS["words"]), (replace(TASK, name="words_e"), OUTLINES[4:])]
+    write(folder, [*list(predictions(answers=False))[:3], {"_id": "words-0", "pred": "again"}])
+    for order in (tasks, tasks[::-1]):
+        found = pair_all("theirs", folder, order)
+        assert (len(found["words"].texts), len(found["words"].unknown)) == (3, 1)
+        assert found["words_e"].describe() == f"{folder / 'words.jsonl'} is of words"
+
+
 def test_each_of_two_sets_has_the_file_of_its_own_name(folder):
     tasks = [(replace(TASK, name=one), outlines) for one, outlines in SISTERS.items()]
     write(folder, list(predictions(ids=False))[:3])
