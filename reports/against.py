@@ -212,7 +212,7 @@ def _table(changes: Changes, margin: float | None) -> Table:
         "Δ: the method now minus the same method before, on the questions that both runs have answered, in "
         "points, with its cluster-robust 95 % t interval; p: two-sided cluster sign-flip test, adjusted after "
         f"Holm for the macro rows (m = {holm}) and after Benjamini and Hochberg for the tasks (m = {hochberg}). "
-        "Worse and better: adjusted p below 0.05, 20 clusters or more and an interval; controls are not tested. A "
+        "Worse and better: adjusted p below 0.05, 20 clusters or more and an interval; controls have no verdict. A "
         "verdict that is not shown is not a proof that nothing changed: see the detectable Δ."
     )
     notes = [note if margin is None else f"{note} {margin_note(changes.old.folder.name, margin)}"]

@@ -1,8 +1,8 @@
 """Every number of a report, from the columns of a run: means, differences, adjusted p-values, leaders.
 
 Two test families, fixed before any run: the macro row of each method (confirmatory, Holm) and its task rows
-(exploratory, Benjamini-Hochberg). Controls are measured and never tested, so that they do not inflate either
-family. Exercised by ``python -m reports RUN_DIR``.
+(exploratory, Benjamini-Hochberg). Controls are in neither, so that they inflate none: their p is not
+adjusted. Exercised by ``python -m reports RUN_DIR``.
 """
 
 from __future__ import annotations

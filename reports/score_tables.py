@@ -44,7 +44,7 @@ CONSTANT = "An interval without width: all clusters differ by the same amount, a
 UNLIKE = "Where methods have not answered the same examples, bold goes by those that all who compete have answered."
 CONTROL_NOTE = (
     "A control is a yardstick (it sees the answer key, or reads nothing, or a part drawn at random): "
-    "measured, never tested."
+    "measured, and in no family of tests."
 )
 
 UNTESTED = "Controls are in no family: their p is not adjusted and supports no claim."
@@ -319,9 +319,9 @@ def margin_note(reference: str, margin: float) -> str:
     """How to read the column of `no_worse_text`."""
     return (
         f"No worse by {100 * margin:g} (non-inferiority; the margin was given with --margin): yes where the "
-        f"interval's lower end lies above {points(-margin)}, and Wilson's too, with Δ taken for a share of questions "
-        "lost whole (a t interval of few losses is too narrow), so that the method is at most that much worse than "
-        f"{code(reference)}; each method is judged by itself, without a correction for their number."
+        f"interval's lower end lies above {points(-margin)}, and Wilson's too, with Δ taken for a share of clusters "
+        "or questions lost whole (a t interval of few losses is too narrow), so that the method is at most that much "
+        f"worse than {code(reference)}; each method is judged by itself, without a correction for their number."
     )
 
 

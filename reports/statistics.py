@@ -82,10 +82,12 @@ class Difference:
     `detectable` is the smallest true difference that `sign_flip` at the 5 % level would find 80 % of the time with
     this many clusters, this spread, and tasks that differ as much as here: the test takes how they pull apart for
     chance, the interval does not (to first order, where tasks differ in size). Where fewer than `LEAST_DIFFERING`
-    of the G clusters differ otherwise than most, their spread is no guide, and it is at least the share d of clusters
-    won or lost whole of which 80 % of runs have six or more: P(Binomial(G, d) >= 6) = I_d(6, G - 5), the regularized
+    clusters differ otherwise than most, their spread is no guide, and it is at least the share d of G `parts` won or
+    lost whole of which 80 % of runs have six or more: P(Binomial(G, d) >= 6) = I_d(6, G - 5), the regularized
     incomplete beta function. nan stands where a number does not exist (fewer than 20 clusters, of which nothing
     is called significant, a constant column, clusters that all differ by the same amount).
+    `parts` is the number of equal parts that may be lost whole: clusters, or questions where 20 clusters or more differ
+    in every task; of a mean over tasks as many in every task as the smallest has, which may be the only one that loses.
     """
 
     estimate: Estimate
@@ -95,6 +97,7 @@ class Difference:
     ties: int
     losses: int
     detectable: float
+    parts: int
 
 
 def partition(labels: Labels) -> Clusters:
@@ -142,6 +145,8 @@ def difference(
     clusters = partition(labels)
     estimate = _t_interval(deltas, clusters, weights, groups)
     spread = _spread(deltas, weights)
+    odd = np.abs(clusters.sums(weights * (deltas - np.quantile(deltas, 0.5, method="lower")))) > _NO_SPREAD
+    parts = _parts(odd, clusters, groups)
     return Difference(
         estimate=estimate,
         correlation=_correlation(_centred(one, groups), _centred(two, groups), weights),
@@ -149,7 +154,10 @@ def difference(
         wins=int(np.sum(deltas > _NO_SPREAD)),
         ties=int(np.sum(np.abs(deltas) <= _NO_SPREAD)),
         losses=int(np.sum(deltas < -_NO_SPREAD)),
-        detectable=math.nan if estimate.flat else _detectable(deltas, estimate, clusters, weights),
+        detectable=math.nan
+        if estimate.flat
+        else _detectable(deltas, estimate, clusters, weights, int(odd.sum()), parts),
+        parts=parts,
     )
 
 
@@ -157,11 +165,11 @@ def lowest(found: Difference) -> float:
     """The lower end of a difference for a claim of non-inferiority; nan with one cluster.
 
     It is that of the t interval, or of Wilson's where that is lower: a t interval is too narrow where few clusters
-    differ, and has no width where none does. For Wilson's a mean d below zero stands for -d G of the G clusters
+    differ, and has no width where none does. For Wilson's a mean d below zero stands for -d G of G `parts`
     lost whole, and one above it for none of them, w being the share that may be lost: (1 - w) max(d, 0) - w.
     """
     estimate = found.estimate
-    lost = wilson(max(-estimate.mean, 0.0) * estimate.clusters, estimate.clusters)[1]
+    lost = wilson(max(-estimate.mean, 0.0) * found.parts, found.parts)[1]
     return float(np.minimum(estimate.low, (1.0 - lost) * max(estimate.mean, 0.0) - lost))
 
 
@@ -228,15 +236,16 @@ def detectable_difference(se: float, clusters: int, assumed: float | None = None
     )
 
 
-def _detectable(deltas: Floats, estimate: Estimate, clusters: Clusters, weights: Floats) -> float:
+def _detectable(
+    deltas: Floats, estimate: Estimate, clusters: Clusters, weights: Floats, differing: int, parts: int
+) -> float:
     """`Difference.detectable`, of differences that have a spread."""
     # The error that the test sees: about the mean over tasks instead of about each task's own.
     sums = clusters.sums(weights * (deltas - estimate.mean))
     seen = detectable_difference(estimate.se, clusters.count, _error(sums, clusters.count))
-    odd = clusters.sums(weights * (deltas - np.median(deltas)))
-    if np.count_nonzero(np.abs(odd) > _NO_SPREAD) >= LEAST_DIFFERING:
+    if differing >= LEAST_DIFFERING:
         return seen
-    whole = special.betaincinv(LEAST_DIFFERING, clusters.count - LEAST_DIFFERING + 1, POWER)
+    whole = special.betaincinv(LEAST_DIFFERING, parts - LEAST_DIFFERING + 1, POWER)
     return float(np.maximum(seen, whole))  # nan where one of them is
 
 
@@ -267,11 +276,23 @@ def _t_interval(values: Floats, clusters: Clusters, weights: Floats, groups: Clu
     """Weighted mean; error from the cluster sums of the values centred per task (`groups`); G - 1 degrees of
     freedom."""
     mean, count, se = float(weights @ values), clusters.count, math.nan
-    pairs = np.unique(np.stack([groups.codes, clusters.codes]), axis=1)
-    if np.bincount(pairs[0]).min() > 1:
+    if _fewest(groups, clusters) > 1:
         se = _error(clusters.sums(weights * _centred(values, groups)), count)
     half = _t_quantile(0.5 + CONFIDENCE / 2, count) * se
     return Estimate(len(values), count, mean, mean - half, mean + half, se, "t")
+
+
+def _parts(odd: NDArray[np.bool_], clusters: Clusters, groups: Clusters) -> int:
+    """`Difference.parts`, where the `odd` clusters differ otherwise than most."""
+    few = _fewest(groups, clusters, odd[clusters.codes]) < FEW_CLUSTERS
+    units = clusters if few else partition(np.arange(len(clusters.codes)))
+    return min(units.count, groups.count * _fewest(groups, units))
+
+
+def _fewest(groups: Clusters, clusters: Clusters, among: NDArray[np.bool_] | slice = slice(None)) -> int:
+    """The clusters of the task that has the fewest, `among` these examples."""
+    pairs = np.unique(np.stack([groups.codes, clusters.codes])[:, among], axis=1)
+    return int(np.bincount(pairs[0], minlength=groups.count).min())
 
 
 def _error(sums: Floats, count: int) -> float:

@@ -28,8 +28,8 @@ def test_a_method_that_is_worse_by_the_margin_is_seldom_called_no_worse():
 
 
 def test_the_lower_end_is_that_of_the_interval_where_many_differ():
-    for seed in (24, 25, 26):
-        one, two, documents = scores(seed, 300)
+    for seed, n, per_document in ((24, 300, 1), (25, 60, 2), (26, 300, 10)):
+        one, two, documents = scores(seed, n, per_document)
         found = difference(one, two, documents)
         assert lowest(found) == found.estimate.low
 
@@ -47,6 +47,25 @@ def test_fewer_losses_never_prove_less_and_a_method_worse_by_the_margin_seldom_p
     # have no more losses than that, of a method that loses each question with the margin's probability.
     errs = [stats.binom.cdf(lost, n, -bound) for lost, bound in enumerate(bounds) if bound > -0.5]
     assert 0.02 < max(errs) <= 0.04
+
+
+@pytest.mark.parametrize(("small", "large"), [(20, 200), (30, 300), (50, 150)])
+@pytest.mark.parametrize("margin", [0.02, 0.035, 0.05])
+def test_a_mean_over_tasks_is_seldom_called_no_worse_where_the_smallest_alone_loses(small, large, margin):
+    tasks, labels = np.repeat([0, 1], [small, large]), np.arange(small + large)
+    lost = np.arange(small)
+    bounds = [lowest(difference(labels >= few, np.ones(len(labels)), labels, tasks)) for few in lost]
+    assert stats.binom.pmf(lost, small, 2 * margin) @ (np.array(bounds) > -margin) <= 0.04
+
+
+@pytest.mark.parametrize(("documents", "questions"), [(25, 40), (60, 6), (500, 4)])
+def test_a_method_that_loses_whole_documents_is_seldom_called_no_worse(documents, questions):
+    labels = np.repeat(np.arange(documents), questions)
+    bounds = [
+        lowest(difference(labels >= lost, np.ones(len(labels)), labels)) for lost in range(documents // 2)
+    ]
+    errs = [stats.binom.cdf(lost, documents, -bound) for lost, bound in enumerate(bounds) if bound > -0.5]
+    assert max(errs) <= 0.055
 
 
 def test_small_differences_elsewhere_do_not_prove_that_no_question_is_lost_whole():
@@ -93,6 +112,12 @@ def test_what_a_handful_of_losses_makes_detectable_shows_in_four_runs_of_five(n)
     assert min(power) > 0.62
     won = difference(np.arange(n) < 1, np.ones(n), np.arange(n))  # all lost but one: as little is known
     assert won.detectable == pytest.approx(losing(n, 1).detectable)
+
+
+def test_of_a_mean_over_tasks_that_is_the_handful_of_the_smallest():
+    tasks, labels = np.repeat([0, 1], [20, 200]), np.arange(220)
+    found = difference(labels >= 1, np.ones(220), labels, tasks)
+    assert 0.8 <= stats.binom.sf(5, 20, 2 * found.detectable) < 0.85
 
 
 def test_a_handful_of_which_one_is_most_of_the_questions_is_detectable_at_its_spread():

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from fake_run import SMALL, Row, facts_task, needle_task
@@ -50,6 +51,25 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run with contexts whose length is that of their bucket."""
     fake = replace(SMALL, edit=lambda row: row | {"length": int(row["tags"].get("length", 1000))})
     return write_report(fake.write(tmp_path_factory.mktemp("plots") / "grown")).parent
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"axes.facecolor": "black", "figure.facecolor": "black", "savefig.facecolor": "black"},
+        {"savefig.dpi": 300, "font.size": 20, "font.family": "serif", "axes.grid": True},
+        {"text.usetex": True},
+    ],
+)
+def test_a_callers_matplotlib_settings_change_no_picture_and_are_kept(folder, tmp_path, settings):
+    with matplotlib.rc_context(settings):
+        before = dict(matplotlib.rcParams)
+        again = write_report(SMALL.write(tmp_path / "run")).parent
+        assert dict(matplotlib.rcParams) == before
+    pictures = [path.name for path in folder.glob("*.png")]
+    assert "recall.png" in pictures
+    for name in pictures:
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
 
 
 def test_every_picture_is_drawn(grown):
