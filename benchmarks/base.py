@@ -94,6 +94,13 @@ class Task:
     slots: Mapping[str, str] = field(default_factory=dict)
     second: Task | None = None
 
+    def __post_init__(self) -> None:
+        """ValueError for a `stop` that is a bare text: every letter of it would stop an answer."""
+        if isinstance(self.stop, str):
+            raise ValueError(
+                f"the stop of task {self.name} is the text {self.stop!r}: expected a tuple of texts, ({self.stop!r},)"
+            )
+
     @property
     def asks(self) -> bool:
         """Whether the wording has a place for the question, so that an example must have one."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.base import Example, Task
 from comparison import provenance
-from comparison.plan import PlanError, Resolved
+from comparison.plan import PlanError, Resolved, rankers_of
 from comparison.records import UNDEFINED
 from methods.base import Answer, Undefined, generate
 from methods.contract import ask, check_answer, explain, takes
@@ -115,7 +115,7 @@ def prepare(resolved: Resolved, engine: Any) -> Built:
     control = "example" in taken or bool(getattr(method, "control", False))
     weights = getattr(method, "weights", None)
     known = weights if isinstance(weights, Mapping) else {}
-    version = provenance.method_version(resolved.factory, known)
+    version = provenance.method_version(resolved.factory, known, rankers_of(resolved))
     return Built(method, Traits(taken, control, version))
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.base import Example, Task, digest
 from comparison import provenance
 from comparison.grid import PlannedTask
-from comparison.plan import Plan
-from comparison.provenance import LOCAL
+from comparison.plan import Plan, PlanError, Resolved
 from comparison.records import canonical_digest, read_lines, task_file, write_whole
+from models.revision import LOCAL, folder_revision
 
 if TYPE_CHECKING:
     from comparison.answering import Facts
@@ -66,7 +66,10 @@ def task_entry(planned: PlannedTask) -> dict[str, Any]:
 
 
 def known_settings(plan: Plan, tasks: Sequence[PlannedTask]) -> dict[str, Any]:
-    """The part of `run.json` that is known before the reader is loaded, to refuse a folder early."""
+    """The part of `run.json` that is known before the reader is loaded, to refuse a folder early.
+
+    Raises `PlanError` for a task of a benchmark that the plan does not have."""
+    _check_tasks(plan, tasks)
     settings = {
         "model": plan.reader.name,
         "path": plan.reader.path,
@@ -74,7 +77,7 @@ def known_settings(plan: Plan, tasks: Sequence[PlannedTask]) -> dict[str, Any]:
         "baseline": plan.baseline,
     }
     if Path(plan.reader.path).is_dir():
-        settings["revision"] = provenance.folder_revision(Path(plan.reader.path))
+        settings["revision"] = folder_revision(Path(plan.reader.path))
     if plan.device != "auto":
         settings["device"] = plan.device
     if plan.dtype != "auto":
@@ -88,11 +91,25 @@ def known_settings(plan: Plan, tasks: Sequence[PlannedTask]) -> dict[str, Any]:
             {
                 "label": benchmark.label,
                 "spec": benchmark.spec,
-                "tasks": [task_entry(planned) for planned in tasks if planned.benchmark is benchmark],
+                "tasks": [task_entry(planned) for planned in tasks if _is_of(planned, benchmark)],
             }
             for benchmark in plan.benchmarks
         ],
     }
+
+
+def _is_of(planned: PlannedTask, benchmark: Resolved) -> bool:
+    """Whether a task is of a plan's benchmark: tasks may have been loaded for another plan, or in another process."""
+    return (planned.benchmark.label, planned.benchmark.spec) == (benchmark.label, benchmark.spec)
+
+
+def _check_tasks(plan: Plan, tasks: Sequence[PlannedTask]) -> None:
+    for planned in tasks:
+        if not any(_is_of(planned, benchmark) for benchmark in plan.benchmarks):
+            raise PlanError(
+                f"task {planned.task.name} is of the benchmark {planned.benchmark.spec}, which the plan does not "
+                "have: load the tasks of this plan"
+            )
 
 
 def describe_run(

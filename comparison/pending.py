@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.base import Example, Task, digest
-from comparison import provenance, records
+from comparison import records
 from comparison.answering import Facts, Traits
 from comparison.folder import wording
 from comparison.grid import PlannedTask
 from comparison.plan import Plan, Resolved, Shard
 from comparison.records import Record
+from models.revision import LOCAL
 
 IMPORTED = Traits(frozenset(), control=False, version="imported")
 
@@ -89,7 +90,7 @@ def record_key(
     """The key of one answer: everything that can change it, and nothing that cannot. `read` is the digest of the
     example's context and question, which takes milliseconds for a long one and is the same for every method."""
     reader = {name: settings[name] for name in ("path", "revision", "dtype", "kernel", "device")}
-    if settings["revision"].startswith(provenance.LOCAL):
+    if settings["revision"].startswith(LOCAL):
         del reader["path"]  # a local folder is what is in it, wherever it lies
     method = {
         "name": contender.resolved.name,

@@ -12,6 +12,7 @@ import tomllib
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,7 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
 
     Raises ValueErrors of one line: `PlanError`, `SpecError`, the registries' and the reader's own.
     """
+    check_settings(given, "the plan")
     settings = DEFAULTS | dict(given)
     if settings["limit"] is not None and settings["limit"] < 1:
         raise PlanError(f"--limit is {settings['limit']}, expected at least 1")
@@ -209,16 +211,22 @@ def read_config(path: Path) -> dict[str, Any]:
         raise PlanError(f"cannot read {path}: {problem.strerror}") from problem
     except ValueError as problem:
         raise PlanError(f"{path} is not TOML: {problem}") from problem
-    for name, value in settings.items():
-        if name not in DEFAULTS:
-            raise PlanError(f"{path} has the unknown key {name!r}: {options.nearest(name, DEFAULTS)}")
-        _check_type(path, name, value)
+    check_settings(settings, str(path))
     return settings
 
 
-def _check_type(path: Path, name: str, value: Any) -> None:
+def check_settings(settings: Mapping[str, Any], where: str) -> None:
+    """Raises `PlanError` for a setting that there is none of, and for a value of another type than its own."""
+    for name, value in settings.items():
+        if name not in DEFAULTS:
+            raise PlanError(f"{where} has the unknown key {name!r}: {options.nearest(str(name), DEFAULTS)}")
+        if value is not None or DEFAULTS[name] is not None:
+            _check_type(where, name, value)
+
+
+def _check_type(where: str, name: str, value: Any) -> None:
     if isinstance(DEFAULTS[name], list):
-        good = isinstance(value, list) and all(isinstance(spec, str) for spec in value)
+        good = isinstance(value, list | tuple) and all(isinstance(spec, str) for spec in value)
         expected = "a list of LABEL=DIR" if name == "import-predictions" else "a list of SPECs"
     elif name == "timeout":
         good, expected = isinstance(value, int | float) and not isinstance(value, bool), "seconds"
@@ -228,10 +236,12 @@ def _check_type(path: Path, name: str, value: Any) -> None:
         good, expected = value in DTYPES, " or ".join(DTYPES)
     elif name == "trust-remote-code":
         good, expected = isinstance(value, bool), "true or false"
+    elif name in ("model", "data-dir", "out"):
+        good, expected = isinstance(value, str | Path), "text or a path"
     else:
         good, expected = isinstance(value, str), "text"
     if not good:
-        raise PlanError(f"{path} has {name} = {value!r}, expected {expected}")
+        raise PlanError(f"{where} has {name} = {value!r}, expected {expected}")
 
 
 # Names
@@ -262,6 +272,21 @@ def _canonical(rankers: Any) -> Any:
     if isinstance(rankers, tuple):
         return tuple(map(_canonical, rankers))
     return parse(resolve("retriever", rankers).spec).nested() if isinstance(rankers, str) else rankers
+
+
+def rankers_of(resolved: Resolved) -> list[Callable[..., Any]]:
+    """The factories of the rankers that a method's options name, their defaults included, and a ranker's own."""
+    known, _ = options.parameters(resolved.factory)
+    values = {name: parameter.default for name, parameter in known.items()} | dict(resolved.options)
+    found = []
+    for option in RANKERS:
+        named = values.get(option)
+        for spec in named if isinstance(named, tuple | list) else (named,):
+            with suppress(ValueError):  # an own method's option of that name that is no ranker
+                if isinstance(spec, str):
+                    ranker = resolve("retriever", spec)
+                    found += [ranker.factory, *rankers_of(ranker)]
+    return found
 
 
 def _imported(label: str) -> Resolved:

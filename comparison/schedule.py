@@ -130,7 +130,8 @@ class Workforce:
             if self._starting[worker] >= STARTS:
                 raise WorkerError(
                     f"a worker died {STARTS} times while it opened the reader ({message.reason}): is there "
-                    "memory for it? (fewer --workers, a smaller reader, or none of --timeout and --executor)"
+                    "memory for it? (fewer --workers, a smaller reader, or none of --timeout and --executor; "
+                    "a script needs `if __name__ == '__main__':`)"
                 )
             if needed:
                 self._start(worker)

@@ -4,7 +4,7 @@ A method is built by ``factory(engine, **options)`` and answers with ``answer(co
 passes ``task=`` if the signature takes it, so that a method can wrap its own chunks in the benchmark's
 wording. A signature that takes ``example`` sees the answer key: such a method is a control, and so is one
 that says so (``control = True``); a control is marked in every table and tested in none. A plugin need not
-import this file: a bare string is an answer too.
+import this file: a bare string is an answer too. Nobody asks two methods of one engine at the same time.
 
 What a record's details hold is the same for every method that reads chunks: `chunks` (how many there were),
 `picked` (the positions of those that were read for the answer) and `flags` (the names of what was unusual).

@@ -38,9 +38,10 @@ __all__ = ["Engine", "Prefill", "ReaderError"]
 class Prefill:
     """Rows that have been read together.
 
-    `logits` is float32 [rows, last, vocabulary], those of the last positions. `state` is the reader's,
-    opaque. `again` says that the row had to be read a second time (or will be, by `decode`), because its
-    family's state can neither be cut nor kept; `made_by` counts the forward that made the state.
+    `logits` is float32 [rows, last, vocabulary], those of the last positions, to be cloned before they are
+    changed in place (they are made in inference mode). `state` is the reader's, opaque. `again` says that the
+    row had to be read a second time (or will be, by `decode`), because its family's state can neither be cut
+    nor kept; `made_by` counts the forward that made the state.
     """
 
     rows: list[Ids]
@@ -57,7 +58,10 @@ class Engine:
     Mamba scan: "numba" (ours, on a CPU), "cuda" (mamba_ssm and causal_conv1d) or "torch"; `batch_tokens` is
     the budget of a micro-batch, which shrinks when the device runs out of memory; `addressable` the most
     tokens of one forward that the kernels can count (None: any number); `revision` the hub's commit that was
-    loaded, or else the one asked for.
+    loaded, a local folder's content, or else the one asked for.
+
+    An engine is for one thread at a time, since some methods change the reader's modules while it reads: load
+    one for each thread, one after the other.
     """
 
     def __init__(
@@ -223,7 +227,11 @@ class Engine:
         Ends at an end-of-text token, at `max_new_tokens`, at the end of the window, or at a stop string,
         which is cut off with what follows; a stop string with nothing but blanks before it does not count
         (a leading newline is forgiven, as LongBench does). The prefill stays usable: decoding it again
-        gives the same text."""
+        gives the same text. ReaderError for a `stop` that is a bare text, whose letters would be meant."""
+        if isinstance(stop, str):
+            raise ReaderError(
+                f"stop is the text {stop!r}: expected a list or tuple of texts, such as ({stop!r},)"
+            )
         if len(prefill.rows) != 1:
             raise ReaderError(f"decode takes one row, not {len(prefill.rows)}: select one first")
         if max_new_tokens < 1:

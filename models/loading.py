@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ from models import cpu_mamba, cpu_mamba2, cpu_rglru, few_rows
 from models.device_memory import return_large_blocks
 from models.kernel_choice import choose_by_device
 from models.packaged import weights_file
+from models.revision import folder_revision
 from models.specs import ReaderError, ReaderSpec, at_revision, reader_spec
 from models.tokens import Tokens
 
@@ -44,23 +46,25 @@ Loaded = TypeVar("Loaded")
 def open_reader(
     name: str, *, device: str, dtype: str, revision: str | None, trust_remote_code: bool, allow_slow: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, ReaderSpec, str]:
-    """The model on its device, its tokenizer, its spec (with the revision asked for) and the name of its
-    scan; the arguments are those of `Engine.load`."""
+    """The model on its device, its tokenizer, its spec (with the revision asked for, a folder's by its content)
+    and the name of its scan; the arguments are those of `Engine.load`."""
     spec = at_revision(reader_spec(name), revision)
     place = device_of(device)
+    _check_folder(spec)
+    found = folder_revision(Path(spec.path)) if Path(spec.path).is_dir() else spec.revision
     model = load_model(spec, precision(dtype, spec, place), trust_remote_code)
     tokenizer = load_tokenizer(spec, trust_remote_code)
     kernel = _kernel(model, place, allow_slow)
     try:
-        return model.to(place), tokenizer, spec, kernel  # type: ignore[arg-type]
+        return model.to(place), tokenizer, replace(spec, revision=found), kernel  # type: ignore[arg-type]
     except torch.OutOfMemoryError:
         raise ReaderError(f"{place} has too little free memory for the weights of {spec.name}") from None
 
 
-def device_of(device: str) -> torch.device:
+def device_of(device: str | torch.device) -> torch.device:
     """The device of that name, "auto" resolved; ReaderError where it is not there."""
-    wanted = device
-    if device == "auto":
+    wanted = str(device)
+    if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
         raise ReaderError(f"unknown device {device!r}: expected auto, cpu, cuda or cuda:N")
@@ -91,8 +95,6 @@ def load_model(
             f"{spec.name} runs code from its repository{f' ({spec.note})' if spec.note else ''}: read it, "
             "then pass --trust-remote-code"
         )
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()  # a log keeps every frame of it
 
     def read(source: str, **options: Any) -> Any:
         options["trust_remote_code"] = trust_remote_code
@@ -102,7 +104,7 @@ def load_model(
             source, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
 
-    with _one_line(spec, "model"):
+    with no_bars_in_a_log(), _one_line(spec, "model"):
         loaded = _read_from(spec.path, spec, read)
     model, report = loaded
     _check_weights(spec, report)
@@ -150,7 +152,7 @@ def load_tokenizer(spec: ReaderSpec, trust_remote_code: bool = False) -> PreTrai
             raise ReaderError(f"no tokenizer in {source}: expected tokenizer.json")
         return tokenizer
 
-    with _one_line(spec, "tokenizer"):
+    with no_bars_in_a_log(), _one_line(spec, "tokenizer"):
         tokenizer = _read_from(source, spec, read)
     _check_no_answer(tokenizer, spec)
     _check_chat(tokenizer, spec)
@@ -213,6 +215,23 @@ def _check_chat(tokenizer: PreTrainedTokenizerBase, spec: ReaderSpec) -> None:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+@contextmanager
+def no_bars_in_a_log() -> Iterator[None]:
+    """transformers' progress bars and the hub's, which it switches with its own, off while stderr is no terminal
+    (a log keeps every frame), and afterwards as they were."""
+    if sys.stderr.isatty() or not logging.is_progress_bar_enabled():
+        yield
+        return
+    hubs_are_off = huggingface_hub.utils.are_progress_bars_disabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
+        if hubs_are_off:
+            huggingface_hub.utils.disable_progress_bars()
 
 
 @contextmanager

@@ -107,17 +107,21 @@ class Meter:
             raise RuntimeError(
                 "a meter is already running on this engine: leave its block before starting another"
             )
-        self.cost, self._running, self._in_phase = Cost(), True, False
-        self.gauge.synchronize()
-        self.gauge.reset()
-        started = time.perf_counter()
-        try:
-            yield self.cost
-        finally:
+        self._running = True
+        try:  # Ctrl-C may come at any call, and leaves a meter that can run again
+            self.cost, self._in_phase = Cost(), False
             self.gauge.synchronize()
-            self.cost.seconds["total"] = time.perf_counter() - started
-            self.cost.peak_bytes = self.gauge.peak()
-            self.cost, self._running = Cost(), False
+            self.gauge.reset()
+            started = time.perf_counter()
+            try:
+                yield self.cost
+            finally:
+                self.gauge.synchronize()
+                self.cost.seconds["total"] = time.perf_counter() - started
+                self.cost.peak_bytes = self.gauge.peak()
+        finally:
+            self._running = False
+            self.cost = Cost()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

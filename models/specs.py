@@ -199,12 +199,13 @@ READERS = (
 )
 
 
-def reader_spec(name_or_path: str) -> ReaderSpec:
+def reader_spec(name_or_path: str | os.PathLike[str]) -> ReaderSpec:
     """The row of a known reader (by name, hub id or folder), or the defaults for any other hub id or
     folder.
 
     ReaderError for a bare name that is neither a row nor a folder, with the nearest match, and for a path
     that leads nowhere."""
+    name_or_path = os.fspath(name_or_path)
     folder = Path(name_or_path)
     there = os.path.isdir(folder)  # Path.is_dir raises for a name that is too long
     for spec in READERS:

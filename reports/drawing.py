@@ -95,10 +95,12 @@ def rule(panel: Axes, axis: str) -> None:
 
 
 def style() -> AbstractContextManager[None]:
-    """The fonts and lines of every picture, for the length of a with block."""
+    """The fonts and lines of every picture, for the length of a with block: matplotlib's own but for `STYLE`,
+    whatever the caller or a matplotlibrc has set."""
     import matplotlib
 
-    return matplotlib.rc_context(STYLE)
+    own = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    return matplotlib.rc_context(own | STYLE)
 
 
 def figure(size: tuple[float, float]) -> Figure:

@@ -164,17 +164,18 @@ def _one_tower(path: str, device: str) -> SentenceTransformer:
 def from_disk_or_hub(path: str, load: Callable[[bool], T]) -> T:
     """What `load(local_files_only)` makes: of the files on the disk, and of the hub's if they are not all
     there. The hub is asked first whether it is: without a network its client tries for minutes, file by file."""
-    try:
-        return load(True)
-    except OSError:
-        if Path(path).is_dir():
-            raise
     import huggingface_hub
 
-    from models.loading import HUB_SECONDS
+    from models.loading import HUB_SECONDS, no_bars_in_a_log
 
-    huggingface_hub.HfApi().model_info(path, timeout=HUB_SECONDS)
-    return load(False)
+    with no_bars_in_a_log():
+        try:
+            return load(True)
+        except OSError:
+            if Path(path).is_dir():
+                raise
+        huggingface_hub.HfApi().model_info(path, timeout=HUB_SECONDS)
+        return load(False)
 
 
 def sources(*paths: str) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from benchmarks.base import Task
 
 TASK = Task("t", "Reply {like: this} and {} or {0}.\n", "\n{question}{clause} {OPTION}", "value", 8, " or {}")
@@ -18,3 +20,9 @@ def test_what_fills_a_slot_is_not_searched_for_slots():
     before, after = task.wrap("is {clause} {OPTION}?", clause=True)
     assert before == TASK.before
     assert after == "\nis {clause} {OPTION}? or {} {question} \\1 $0"
+
+
+def test_a_bare_text_is_no_tuple_of_stop_strings():
+    wanted = r"^the stop of task t is the text 'So:': expected a tuple of texts, \('So:',\)$"
+    with pytest.raises(ValueError, match=wanted):
+        replace(TASK, stop="So:")

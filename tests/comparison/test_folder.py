@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import pytest
 from comparison_fakes import FakeEngine, count_words
 
 from comparison.folder import FolderError, check_folder, extend, known_settings
 from comparison.grid import load_tasks
-from comparison.plan import make_plan
+from comparison.plan import PlanError, make_plan
 from comparison.records import read_records
+from comparison.run import compare
+from reports import write_report
 
 
 def run_json(tmp_path):
@@ -155,6 +158,23 @@ def test_what_is_known_before_the_reader_is_loaded_is_checked_before(run, tmp_pa
     ):
         with pytest.raises(FolderError, match=field):
             check(**changed)
+
+
+def test_tasks_that_were_loaded_for_another_plan_of_their_benchmark_are_in_the_run(tmp_path):
+    given = {"model": "fake/reader", "method": ["comparison_fakes:Last"], "baseline": "comparison_fakes:Last"}
+    given |= {"benchmark": ["mine=comparison_fakes:words"], "out": str(tmp_path / "run")}
+    tasks = pickle.loads(pickle.dumps(load_tasks(make_plan(given), count_words)))
+    plan = make_plan(given | {"method": ["comparison_fakes:Last", "comparison_fakes:Seeing"]})
+    assert compare(plan, tasks, FakeEngine(), command="x").answered == 12
+    assert [task["n"] for task in run_json(tmp_path)["benchmarks"][0]["tasks"]] == [6]
+    write_report(plan.out)
+    for other in ("mine=comparison_fakes:words:n=5", "more=comparison_fakes:words"):
+        plan = make_plan(given | {"benchmark": [other], "out": str(tmp_path / "other")})
+        with pytest.raises(
+            PlanError, match="task mine-words is of the benchmark comparison_fakes:words, which"
+        ):
+            compare(plan, tasks, FakeEngine(), command="x")
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_place_of_a_local_reader_may_change(run, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from dataclasses import replace
 
@@ -191,6 +192,37 @@ def test_a_bad_config_file_is_refused_in_one_line(tmp_path, text, part):
     path.write_text(text)
     with pytest.raises(PlanError, match=part):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ({"limt": 3}, "the plan has the unknown key 'limt': did you mean limit?"),
+        ({"data_dir": "."}, "did you mean data-dir?"),
+        ({"trust_remote_code": True}, "did you mean trust-remote-code?"),
+        ({"methods": ["oprm"]}, "did you mean method?"),
+        ({3: "oprm"}, "unknown key 3"),
+        ({"method": "oprm"}, "the plan has method = 'oprm', expected a list of SPECs"),
+        ({"limit": "3"}, "expected a whole number"),
+        ({"seed": None}, "expected a whole number"),
+        ({"timeout": "60"}, "expected seconds"),
+        ({"dtype": "fp8"}, "expected auto or float32"),
+        ({"out": 3}, "expected text or a path"),
+        ({"device": 0}, "expected text"),
+    ],
+)
+def test_settings_that_are_none_or_of_another_type_are_refused_in_one_line(asked, part):
+    with pytest.raises(PlanError, match=rf"^[^\n]*{re.escape(part)}[^\n]*$"):
+        make_plan(asked)
+
+
+def test_settings_may_be_paths_tuples_and_none(tmp_path):
+    made = make_plan(
+        {"model": tmp_path, "out": tmp_path / "run", "data-dir": tmp_path, "method": ("rag",), "limit": None}
+        | {"benchmark": ("passkey",)}
+    )
+    assert (made.reader.path, made.out, made.data_dir) == (str(tmp_path), tmp_path / "run", tmp_path)
+    assert [method.label for method in made.methods] == ["full", "rag"]
 
 
 def test_a_missing_config_file_is_refused(tmp_path):

@@ -7,14 +7,17 @@ import platform
 import re
 import subprocess
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy
 import pytest
 
 from comparison import provenance
 from comparison.plan import resolve
-from comparison.provenance import imported_modules, method_version
+from comparison.provenance import imported_modules, method_version, reader_revision
 from comparison.records import read_records
+from models.revision import folder_revision
+from models.specs import ReaderSpec
 from reports import write_report
 
 FILES = {
@@ -46,22 +49,13 @@ def checkout(tmp_path, monkeypatch):
         path.write_text(text)
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.setattr(provenance, "_source_file", lambda maker: tmp_path / "methods" / "one.py")
-    forget()
-    yield tmp_path
-    forget()
-
-
-def forget():
-    provenance._imported_files.cache_clear()
-    provenance._hash_files.cache_clear()
+    return tmp_path
 
 
 def changes_the_version(checkout, name):
-    forget()
     before = method_version(pytest.approx)
     path = checkout / name
     path.write_text(path.read_text() + "# changed\n")
-    forget()
     return method_version(pytest.approx) != before
 
 
@@ -132,6 +126,18 @@ def test_built_in_methods_have_versions_of_their_own():
 def test_every_import_of_a_file_is_found_wherever_it_stands():
     source = "import a.b\nfrom c import d\ndef f():\n    from e.g import h as i\n    import j as k\n"
     assert imported_modules(source) == {"a.b", "c", "c.d", "e.g", "e.g.h", "j"}
+    assert imported_modules("from . import a\nfrom ..b import c\n") == {".", ".a", "..b", "..b.c"}
+
+
+def test_a_local_reader_is_what_was_loaded_and_not_what_was_saved_since(tmp_path):
+    reader = ReaderSpec("mine", str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    loaded = SimpleNamespace(revision=folder_revision(tmp_path))
+    (tmp_path / "config.json").write_text("{ }")
+    assert reader_revision(reader, loaded) == loaded.revision
+    for unknown in (None, "main"):
+        known = reader_revision(reader, SimpleNamespace(revision=unknown))
+        assert known == folder_revision(tmp_path) != loaded.revision
 
 
 # Sessions
@@ -198,7 +204,7 @@ def test_a_report_names_what_gave_its_answers_and_not_what_ran_since(run, tmp_pa
         f"{'a' * 12} and {'c' * 12}",
         ["Not all answers were given alike: 2 sessions differ in commit "],
     )
-    monkeypatch.setattr(provenance, "method_version", lambda factory, weights: "new")
+    monkeypatch.setattr(provenance, "method_version", lambda *behind: "new")
     run_at("d", "Last", limit=4)  # gives all of them again
     assert said() == ("d" * 40, "d" * 12, [])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,16 @@ def test_every_answer_is_recorded_with_its_score_and_cost(run, tmp_path):
     assert one.cost["prompt_tokens"] == 5
     assert one.cost["seconds"]["total"] > 0
     assert (one.control, one.truncated, one.empty, one.spans) == (False, False, False, None)
+
+
+def test_an_engine_of_another_reader_than_the_plan_s_is_refused(run, tmp_path):
+    engine = FakeEngine()
+    engine.spec = replace(engine.spec, name="mine")
+    with pytest.raises(
+        PlanError, match=r"^the engine reads with mine, and the plan is of fake/reader: [^\n]*$"
+    ):
+        run("Last", engine=engine)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_first_answer_of_a_method_and_task_is_cold(run, tmp_path):
@@ -209,7 +220,7 @@ def test_a_key_has_the_options_in_it_and_not_the_label(run, tmp_path):
 def test_new_code_of_a_method_is_asked_again(run, tmp_path, monkeypatch, capsys):
     run("Last", "Sometimes", limit=2)
     monkeypatch.setattr(
-        "comparison.provenance.method_version", lambda factory, weights: f"new {factory.__name__}"
+        "comparison.provenance.method_version", lambda factory, *behind: f"new {factory.__name__}"
     )
     capsys.readouterr()
     tally = run("Last", "Sometimes", limit=2)

@@ -100,7 +100,7 @@ def test_answers_of_older_code_are_given_again_and_not_scored_again(
 ):
     run("Last")
     change_metric()
-    monkeypatch.setattr("comparison.provenance.method_version", lambda factory, weights: "new")
+    monkeypatch.setattr("comparison.provenance.method_version", lambda *behind: "new")
     assert run("Last").answered == 6
     assert "scored again" not in capsys.readouterr().out
     assert scores(tmp_path) == {("value@9", 0.5, None): 6}

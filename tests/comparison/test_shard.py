@@ -97,7 +97,7 @@ def test_failures_do_not_keep_the_report_waiting(run):
 
 def test_what_older_code_has_answered_is_left(run, monkeypatch):
     run("Last", shard="1/2")
-    monkeypatch.setattr("comparison.provenance.method_version", lambda factory, weights: "new")
+    monkeypatch.setattr("comparison.provenance.method_version", lambda *behind: "new")
     assert run("Last", shard="2/2").left == 3
 
 

@@ -192,6 +192,15 @@ def test_decoding_ends_at_an_end_token_a_stop_string_or_the_limit(
     assert script.fed == fed
 
 
+def test_a_bare_text_is_no_list_of_stop_strings(reader: Reader) -> None:
+    engine = reader()
+    wanted = r"^stop is the text 'w2': expected a list or tuple of texts, such as \('w2',\)$"
+    with pytest.raises(ReaderError, match=wanted):
+        engine.generate([7], 4, stop="w2")
+    with pytest.raises(ReaderError, match=wanted):
+        engine.decode(engine.prefill([[7]]), 4, stop="w2")
+
+
 def test_any_of_several_end_tokens_ends(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, tokenizer: PreTrainedTokenizerFast
 ) -> None:

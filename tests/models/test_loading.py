@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,15 @@ import huggingface_hub.constants
 import pytest
 import torch
 import transformers
+from huggingface_hub import utils as hub_utils
 from huggingface_hub.errors import RevisionNotFoundError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging
 
 from models import loading
 from models.engine import Engine
+from models.revision import folder_revision
 from models.specs import ReaderError, ReaderSpec, reader_spec
 
 Models = Callable[[str], PreTrainedModel]
@@ -60,8 +64,16 @@ def test_another_family_runs_as_transformers_has_it(
     tokenizer.save_pretrained(tmp_path)
     engine = Engine.load(str(tmp_path), device="cpu", dtype="bfloat16")
     assert (engine.kernel, engine.dtype, engine.window) == ("torch", torch.bfloat16, 256)
-    assert engine.spec.revision is None
+    assert engine.spec.revision == folder_revision(tmp_path)
     assert engine.prefill([[7, 8]]).logits.dtype == torch.float32
+
+
+def test_a_reader_is_named_by_what_was_in_its_folder_when_it_was_loaded(folder: Path) -> None:
+    before = folder_revision(folder)
+    loaded = Engine.load(folder, device=torch.device("cpu"))  # type: ignore[arg-type]
+    tensors = {name: tensor / 2 for name, tensor in load_file(folder / WEIGHTS).items()}
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    assert loaded.revision == before != folder_revision(folder)
 
 
 def test_a_folder_without_a_configuration_is_no_reader(tmp_path: Path) -> None:
@@ -306,6 +318,37 @@ def test_the_engine_knows_the_commit_that_was_loaded(
     assert reader(spec={"revision": "main"}).revision == "main"
     monkeypatch.setattr(random_model("Mamba").config, "_commit_hash", "c0ffee", raising=False)
     assert reader(spec={"revision": "main"}).revision == "c0ffee"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(("own", "hubs"), [(True, True), (True, False), (False, False)])
+def test_progress_bars_are_drawn_on_a_terminal_alone_and_are_afterwards_as_they_were(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool, own: bool, hubs: bool
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def bars() -> tuple[bool, bool]:
+        return logging.is_progress_bar_enabled(), not hub_utils.are_progress_bars_disabled()
+
+    def watched(read: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given, **options: (seen.append(bars()), read(*given, **options))[1]
+
+    for reads in (transformers.AutoModelForCausalLM, transformers.AutoTokenizer):
+        monkeypatch.setattr(reads, "from_pretrained", watched(reads.from_pretrained))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    before = bars()
+    try:
+        (logging.enable_progress_bar if own else logging.disable_progress_bar)()
+        (hub_utils.enable_progress_bars if hubs else hub_utils.disable_progress_bars)()
+        Engine.load(str(folder))
+        assert seen == [(own and terminal, hubs and terminal)] * 2
+        assert bars() == (own, hubs)
+        (folder / WEIGHTS).unlink()
+        complaint(folder)
+        assert bars() == (own, hubs)
+    finally:
+        (logging.enable_progress_bar if before[0] else logging.disable_progress_bar)()
+        (hub_utils.enable_progress_bars if before[1] else hub_utils.disable_progress_bars)()
 
 
 def test_an_unknown_device_or_precision_is_refused(folder: Path) -> None:

@@ -57,6 +57,29 @@ def test_an_error_inside_still_completes_the_cost_and_frees_the_meter() -> None:
     assert second.seconds.keys() == {"prefill", "total"}
 
 
+@pytest.mark.parametrize("place", ["drain", "reset", "work", "drain at the end", "peak"])
+def test_ctrl_c_at_any_edge_of_a_run_frees_the_meter(place: str) -> None:
+    device = Device()
+    edges = ["drain", "reset", "work", "drain at the end", "peak"]
+
+    def edge(name: str) -> None:
+        device.diary.append(name)
+        if len(device.diary) == edges.index(place) + 1:
+            raise KeyboardInterrupt
+
+    def peak() -> int:
+        edge("peak")
+        return 4096
+
+    meter = Meter(Gauge(lambda: edge("reset"), peak, lambda: edge("drain")))
+    with pytest.raises(KeyboardInterrupt), meter.run():
+        edge("work")
+    meter.cost.calls += 1  # outside of a run
+    with meter.run() as cost:
+        meter.cost.prompt_tokens += 2
+    assert (cost.prompt_tokens, cost.calls, cost.peak_bytes) == (2, 0, 4096)
+
+
 def test_the_outermost_phase_owns_the_time() -> None:
     meter = Meter(Device().gauge())
     with meter.run() as cost:

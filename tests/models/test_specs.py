@@ -76,7 +76,8 @@ def test_any_other_hub_id_or_folder_gets_the_defaults(tmp_path: Path) -> None:
     hub = reader_spec("some-lab/Model-1.0")
     assert hub == ReaderSpec(name="some-lab/Model-1.0", path="some-lab/Model-1.0")
     assert (hub.chunk_size, hub.overlap, hub.no_answer, hub.window) == (2000, 0, "Error", None)
-    assert reader_spec(str(tmp_path)).path == str(tmp_path)
+    assert reader_spec(tmp_path) == reader_spec(str(tmp_path))
+    assert reader_spec(tmp_path).path == str(tmp_path)
 
 
 def test_an_unknown_name_is_an_error_with_the_nearest_match() -> None:

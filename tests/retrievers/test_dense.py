@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers.utils import logging
 
 from retrievers import build, dense, encoders
 from retrievers.base import chunk_scores, weights_of
@@ -91,6 +92,13 @@ def test_the_disk_is_asked_before_the_hub_and_a_folder_never_from_there(tmp_path
     assert asked == [True, "nobody/has-this", False]
     with pytest.raises(OSError, match="not here"):
         encoders.from_disk_or_hub(str(tmp_path), load)
+
+
+def test_a_log_gets_no_progress_bar_of_an_encoder(monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    monkeypatch.setattr(logging, "_tqdm_active", True)
+    assert encoders.from_disk_or_hub("any", lambda _: logging.is_progress_bar_enabled()) is False
+    assert logging.is_progress_bar_enabled()
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy
 import pytest
 from safetensors.numpy import save_file
 
-from comparison import provenance
-from comparison.provenance import folder_revision
+from models import revision
+from models.revision import folder_revision
 
-TINY = provenance.ROOT / "models" / "tiny"
+TINY = Path(revision.__file__).parent / "tiny"
 
 
 def small_files(monkeypatch, whole_file):
     for name, value in (("WHOLE_FILE", whole_file), ("ENDS", 50), ("SAMPLE", 8), ("SAMPLES", 10)):
-        monkeypatch.setattr(provenance, name, value)
+        monkeypatch.setattr(revision, name, value)
 
 
 WEIGHTS = {
@@ -84,7 +85,7 @@ def test_the_checksums_at_the_end_of_pytorchs_file_show_what_no_sample_does(tmp_
     import torch
 
     small_files(monkeypatch, 1000)
-    monkeypatch.setattr(provenance, "ENDS", 2000)
+    monkeypatch.setattr(revision, "ENDS", 2000)
     revisions = set()
     for value in (0.0, 1.0):
         weights = torch.zeros(10_000)
@@ -102,7 +103,7 @@ def test_a_header_that_makes_no_sense_is_left_to_the_loader(tmp_path, monkeypatc
     small_files(monkeypatch, 1000)
     text = header.encode()
     (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(5000))
-    assert folder_revision(tmp_path).startswith(provenance.LOCAL)
+    assert folder_revision(tmp_path).startswith(revision.LOCAL)
 
 
 def test_the_embedded_reader_keeps_its_name():
