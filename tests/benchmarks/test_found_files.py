@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from data_files import load, write
 
 from benchmarks import longbench as longbench_room
 from benchmarks.hotpotqa import hotpotqa
@@ -41,16 +42,6 @@ MUSIQUE = {
     "answer": "Alden",
     "paragraphs": [{"title": "A", "paragraph_text": "Alden lives.", "is_supporting": True}],
 }
-
-
-def write(path, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def load(benchmark, data_dir, **options):
-    return list(benchmark(len, data_dir=data_dir, **options))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from data_files import load, write
 
 from benchmarks.infinitebench import infinitebench
 from benchmarks.longbench import longbench, longbench_e
@@ -21,16 +22,6 @@ ROW = {
     "all_classes": None,
     "_id": "x",
 }
-
-
-def write(path, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def load(benchmark, data_dir, **options):
-    return list(benchmark(len, data_dir=data_dir, **options))
 
 
 def test_a_row_becomes_an_example_in_the_official_wording(tmp_path):
