@@ -58,6 +58,11 @@ class Example:
     slots: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """ValueError for `answers` that are a bare text: each of its letters would be one."""
+        if isinstance(self.answers, str):
+            raise ValueError(
+                f"the answers of example {self.id} are the text {self.answers!r}: expected a tuple of texts"
+            )
         if not self.cluster:
             object.__setattr__(self, "cluster", digest(self.context))
 

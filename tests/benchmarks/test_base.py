@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.base import Task
+from benchmarks.base import Example, Task
 
 TASK = Task("t", "Reply {like: this} and {} or {0}.\n", "\n{question}{clause} {OPTION}", "value", 8, " or {}")
 
@@ -26,3 +26,10 @@ def test_a_bare_text_is_no_tuple_of_stop_strings():
     wanted = r"^the stop of task t is the text 'So:': expected a tuple of texts, \('So:',\)$"
     with pytest.raises(ValueError, match=wanted):
         replace(TASK, stop="So:")
+
+
+def test_a_bare_text_is_no_tuple_of_answers():
+    with pytest.raises(
+        ValueError, match=r"^the answers of example e are the text 'no': expected a tuple of texts$"
+    ):
+        Example("e", "a text", "q", "no", 1, "")
