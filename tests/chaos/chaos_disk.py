@@ -47,6 +47,8 @@ class Disk:
         self.broken = False
         self.synced: dict[str, int] = {}
         """How many bytes of each file written by this process would survive a power cut."""
+        self.held: dict[str, int] = {}
+        """These files themselves, as descriptors: what another process has put in their place is not theirs to lose."""
 
     def install(self) -> None:
         """Put this disk under everything that the process opens, writes and renames from now on."""
@@ -62,6 +64,7 @@ class Disk:
             raw.disk = self
             size = os.path.getsize(path)
             self.synced[path] = min(size, self.synced.get(path, size))
+            self.hold(path, os.dup(raw.fileno()))
             if buffering == 0:
                 return raw
             buffered = io.BufferedWriter(raw)
@@ -78,6 +81,8 @@ class Disk:
             if self.holds(target):
                 self.operate("rename", self.path(target))
                 self.synced[self.path(target)] = self.synced.pop(self.path(source), 0)
+                if self.path(source) in self.held:
+                    self.hold(self.path(target), self.held.pop(self.path(source)))
             real["replace"](source, target, **rest)
 
         def mkdir(path, *rest, **more):
@@ -126,9 +131,14 @@ class Disk:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def lose_what_was_not_synced(self) -> None:
-        for path, length in self.synced.items():
-            if os.path.exists(path):
-                os.truncate(path, length)
+        for path, descriptor in self.held.items():
+            os.ftruncate(descriptor, self.synced[path])
+
+    def hold(self, path: str, descriptor: int) -> None:
+        """Takes the descriptor of the file that is now at `path`."""
+        if path in self.held:
+            os.close(self.held[path])
+        self.held[path] = descriptor
 
     def pause(self) -> None:
         self.tell("paused")

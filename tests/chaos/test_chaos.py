@@ -160,6 +160,25 @@ def test_the_disk_goes_wrong_at_the_operation_that_it_was_told(tmp_path, kind, a
     assert (tmp_path / "fired").exists() == (kind is not None)
 
 
+def test_a_power_cut_spares_what_another_process_has_put_in_a_files_place(tmp_path):
+    (tmp_path / "run").mkdir()
+    file, other = tmp_path / "run" / "file", tmp_path / "other"
+    write = f"""
+import os, subprocess, sys
+sys.path.insert(0, {str(HERE)!r})
+from pathlib import Path
+from chaos_disk import Disk
+theirs = os.replace
+Disk(Path({str(tmp_path / "run")!r}), Path({str(tmp_path)!r}), "power cut", 3).install()
+Path({str(file)!r}).write_text("never synced")
+Path({str(other)!r}).write_text("synced by another")
+theirs({str(other)!r}, {str(file)!r})
+Path({str(tmp_path / "run" / "more")!r}).write_text("x")
+"""
+    assert subprocess.run([sys.executable, "-c", write]).returncode == -9
+    assert file.read_text() == "synced by another"
+
+
 def test_the_disk_knows_its_own_files_alone(tmp_path):
     disk = Disk(tmp_path / "run", tmp_path, None, 0)
     assert disk.holds(tmp_path / "run" / "records" / "one")
