@@ -1,5 +1,5 @@
-"""OPRM's IDK filter knows the no-answer word as a tokenizer with a blank before every text spells it, in a chat turn
-that ends in a line break."""
+"""OPRM's IDK filter needs a no-answer word, and knows it as a tokenizer with a blank before every text spells it, in a
+chat turn that ends in a line break."""
 
 from __future__ import annotations
 
@@ -51,3 +51,9 @@ def test_the_filter_drops_the_chunks_whose_answer_begins_with_either_spelling(wo
     assert answer.details["filtered"] == (4 if filtered else 0)
     assert ("all_filtered" in answer.details["flags"]) == filtered
     assert answer.text.startswith(word.removeprefix("▁"))
+
+
+def test_a_reader_without_a_no_answer_word_is_refused_unless_the_filter_is_off(scripted):
+    with pytest.raises(ValueError, match="no no-answer word"):
+        OPRM(scripted(no_answer=" "))
+    assert OPRM(scripted(no_answer=""), idk_filter=False).answer(CONTEXT, "w7 ?").details["filtered"] == 0

@@ -305,12 +305,6 @@ def test_an_option_out_of_its_range_is_refused_when_the_method_is_made(scripted,
         OPRM(scripted(), **options)
 
 
-def test_a_reader_without_a_no_answer_word_is_refused_unless_the_filter_is_off(scripted):
-    with pytest.raises(ValueError, match="no no-answer word"):
-        OPRM(scripted(no_answer=" "))
-    assert ask(scripted(no_answer=""), idk_filter=False).details["filtered"] == 0
-
-
 def entropy(logits: torch.Tensor) -> float:
     [bits] = entropies(logits[None])
     return bits
