@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from comparison.command_line import Parser, path_of, run_program
+from comparison.command_line import Parser, add_trust, path_of, run_program
 
 EXAMPLES = """\
 examples:
@@ -63,11 +63,7 @@ def parser() -> Parser:
         "--device", choices=("auto", "cpu", "cuda"), help="where the reader runs (auto: CUDA if there is one)"
     )
     add("--dtype", choices=("auto", "float32", "float16", "bfloat16"), help="the reader's precision (auto)")
-    add(
-        "--trust-remote-code",
-        action="store_true",
-        help="run the code in the reader's repository, where it needs that: read it first",
-    )
+    add_trust(flags)
     add("--data-dir", metavar="DIR", help="where benchmarks that read files look for them")
     add(
         "--import-predictions",
@@ -99,7 +95,12 @@ def _run(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["doctor"]:
         return _doctor(arguments[1:])
     given = vars(parser().parse_args(arguments))
-    return _list() if given.get("list") else _compare(given, arguments)
+    if not given.get("list"):
+        return _compare(given, arguments)
+    from comparison.plan import listing
+
+    print(listing())
+    return 0
 
 
 def _doctor(flags: Sequence[str]) -> int:
@@ -108,13 +109,6 @@ def _doctor(flags: Sequence[str]) -> int:
     about = "Say what this machine can run and what is not installed, a finding a line."
     Parser(prog="run_compare.py doctor", description=about).parse_args(flags)
     return diagnose()
-
-
-def _list() -> int:
-    from comparison.plan import listing
-
-    print(listing())
-    return 0
 
 
 def _compare(given: dict, arguments: Sequence[str]) -> int:

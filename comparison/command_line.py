@@ -38,6 +38,15 @@ def path_of(text: str) -> Path:
     return Path(text)
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """The flag without which no code from a reader's repository runs."""
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the code in the reader's repository, where it needs that: read it first",
+    )
+
+
 def run_program(program: str, work: Callable[[], int], interrupted: str = "") -> int:
     """The exit status: that of `work`, 2 for a user's error (ValueError, OSError), 130 for Ctrl-C, both after one
     line on stderr; 141 without a word where nobody reads on (``| head``). `interrupted` says what Ctrl-C left and

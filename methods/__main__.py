@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from comparison.command_line import Parser, run_program
+from comparison.command_line import Parser, add_trust, run_program
 from comparison.plan import Resolved, resolve
 from comparison.records import printable
 
@@ -47,6 +47,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         "method", nargs="?", metavar="SPEC", help="a name, NAME:key=value or module.path:Factory"
     )
     flags.add_argument("--model", metavar="NAME", default="tiny", help="the reader (tiny, the embedded one)")
+    add_trust(flags)
     flags.add_argument("--list", action="store_true", help="name the checks, and stop")
     asked = flags.parse_args(arguments)
     if asked.list:
@@ -57,19 +58,19 @@ def _run(arguments: Sequence[str] | None) -> int:
     if asked.method is None:
         flags.error("expected a method's SPEC")
     resolved = resolve("method", asked.method)
-    trial = open_trial(resolved, asked.model)
+    trial = open_trial(resolved, asked.model, asked.trust_remote_code)
     if asked.command == "answers":
         print(json.dumps(trial.answers()))
         return 0
     return check(resolved, trial, asked)
 
 
-def open_trial(resolved: Resolved, model: str) -> Trial:
+def open_trial(resolved: Resolved, model: str, trusted: bool = False) -> Trial:
     """The reader, and how the method is built for it. ValueError where the method refuses this reader."""
     from methods.trial import Trial
     from models.engine import Engine
 
-    engine = Engine.load(model)
+    engine = Engine.load(model, trust_remote_code=trusted)
     build = partial(resolved.factory, engine, **resolved.options)
     try:
         build()
@@ -79,13 +80,14 @@ def open_trial(resolved: Resolved, model: str) -> Trial:
         ) from problem
     except Exception:  # the kit's first check says so
         pass
-    return Trial(engine, build, partial(answers_elsewhere, resolved.spec, model))
+    return Trial(engine, build, partial(answers_elsewhere, resolved.spec, model, trusted))
 
 
-def answers_elsewhere(spec: str, model: str) -> list[str]:
+def answers_elsewhere(spec: str, model: str, trusted: bool) -> list[str]:
     """`Trial.answers` of another process, in which strings hash otherwise."""
+    switches = ["--trust-remote-code"] if trusted else []
     done = subprocess.run(
-        [sys.executable, "-m", "methods", "answers", spec, "--model", model],
+        [sys.executable, "-m", "methods", "answers", spec, "--model", model, *switches],
         env=os.environ | {"PYTHONHASHSEED": "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"},
         capture_output=True,
         text=True,
@@ -109,8 +111,10 @@ def check(resolved: Resolved, trial: Trial, asked: argparse.Namespace) -> int:
     if counts["FAILED"]:
         print("mend what FAILED (the contract is in methods/base.py) and run the same command again")
         return 1
+    trust = " --trust-remote-code" if asked.trust_remote_code else ""
     print(
-        f'compare it: python run_compare.py --model {asked.model} --method "{resolved.spec}" --benchmark recall'
+        f'compare it: python run_compare.py --model {asked.model}{trust} --method "{resolved.spec}" '
+        "--benchmark recall"
     )
     return 0
 

@@ -37,7 +37,7 @@ from models.efficiency_options import settings_of
 from models.efficiency_table import Measurement, add_to_csv, markdown, short, start_csv
 from models.processes import die_with, spawned
 from models.shapes import find_shape, write_random_reader
-from models.specs import ReaderError, at_revision, reader_spec
+from models.specs import ReaderError, TooLittleMemory, at_revision, reader_spec
 
 if TYPE_CHECKING:
     from benchmarks.base import Example, Task
@@ -58,6 +58,7 @@ class Reader:
     device: str
     dtype: str
     revision: str | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def write_contexts(reader: Reader, lengths: Sequence[int]) -> dict[int, Context]
     from benchmarks.needle import needle
     from models.loading import load_tokenizer
 
-    tokenizer = load_tokenizer(at_revision(reader_spec(reader.path), reader.revision))
+    tokenizer = load_tokenizer(at_revision(reader_spec(reader.path), reader.revision), reader.trusted)
 
     def count_tokens(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
@@ -95,7 +96,7 @@ def measure(reader: Reader, cell: Cell, context: Context) -> Measurement | None:
 
     try:
         return _measure(reader, cell, context)
-    except (MemoryError, torch.OutOfMemoryError):
+    except (MemoryError, torch.OutOfMemoryError, TooLittleMemory):
         return None
     except RuntimeError as error:
         if "allocate memory" not in str(error):  # what torch says on a CPU
@@ -138,7 +139,13 @@ def _measure(reader: Reader, cell: Cell, context: Context) -> Measurement:
 def _load(reader: Reader) -> Engine:
     from models.engine import Engine
 
-    return Engine.load(reader.path, device=reader.device, dtype=reader.dtype, revision=reader.revision)
+    return Engine.load(
+        reader.path,
+        device=reader.device,
+        dtype=reader.dtype,
+        revision=reader.revision,
+        trust_remote_code=reader.trusted,
+    )
 
 
 def _load_fallback(reader: Reader) -> Engine:
@@ -153,9 +160,9 @@ def _load_fallback(reader: Reader) -> Engine:
             "--fallback compares on a CPU: add --device cpu (CUDA's kernels are transformers' own)"
         )
     spec = at_revision(reader_spec(reader.path), reader.revision)
-    model = load_model(spec, precision(reader.dtype, spec, place))
+    model = load_model(spec, precision(reader.dtype, spec, place), reader.trusted)
     choose_by_device(model)
-    return Engine(model, load_tokenizer(spec), spec)
+    return Engine(model, load_tokenizer(spec, reader.trusted), spec)
 
 
 def _build(engine: Engine, cell: Cell) -> Any:
@@ -270,10 +277,13 @@ def _measure_all(given: argparse.Namespace, cells: Sequence[Cell]) -> int:
     if given.csv:
         start_csv(given.csv)
     with TemporaryDirectory(prefix="random-reader-") as folder:
-        reader = Reader(given.model, given.model, given.device, given.dtype, given.revision)
+        reader = Reader(
+            given.model, given.model, given.device, given.dtype, given.revision, given.trust_remote_code
+        )
         try:
             if given.random:
-                reader = _random_reader(given, folder)
+                in_process(_write_reader, find_shape(given.random), folder, given.device, given.dtype)
+                reader = replace(reader, name=f"random {given.random}", path=folder)
             for measured in measurements(reader, cells):
                 done.append(measured)
                 if given.csv:
@@ -294,11 +304,6 @@ def _measure_all(given: argparse.Namespace, cells: Sequence[Cell]) -> int:
         if given.plot:
             plot(done, given.plot)
     return status
-
-
-def _random_reader(given: argparse.Namespace, folder: str) -> Reader:
-    in_process(_write_reader, find_shape(given.random), folder, given.device, given.dtype)
-    return Reader(f"random {given.random}", folder, given.device, given.dtype, given.revision)
 
 
 def _write_reader(shape: dict[str, Any], folder: str, device: str, dtype: str) -> None:

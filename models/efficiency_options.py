@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from comparison.command_line import Parser, path_of
+from comparison.command_line import Parser, add_trust, path_of
 from models.shapes import SHAPES
 
 PICTURES = (".png", ".pdf", ".svg")
@@ -94,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("auto", "float32", "float16", "bfloat16"),
         help="the reader's precision (default: auto)",
     )
+    add_trust(made)
     made.add_argument("--threads", type=positive, help="CPU threads (default: all cores)")
     made.add_argument("--csv", type=path_of, metavar="FILE", help="written row by row")
     made.add_argument("--plot", type=picture, metavar="FILE", help="a picture (.png, .pdf, .svg)")
@@ -116,12 +117,12 @@ def settings_of(arguments: Sequence[str]) -> argparse.Namespace:
     flags = []
     for name, value in _read_config(given.config, sorted(set(vars(given)) - {"config", "dry_run"})).items():
         if not (one_of and name in ("model", "random")):
-            flags += [f"--{name}", str(value)]
+            flags += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return made.parse_args([*flags, *arguments])
 
 
 def _read_config(path: Path, names: Sequence[str]) -> dict[str, str | int]:
-    """The settings of a TOML file by the long flags' names, text and whole numbers."""
+    """The settings of a TOML file by the long flags' names, text and whole numbers (`true` for a switch)."""
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
@@ -132,6 +133,9 @@ def _read_config(path: Path, names: Sequence[str]) -> dict[str, str | int]:
     for name, value in settings.items():
         if name not in known:
             raise ValueError(f"{path} has the unknown key {name!r}: expected some of {', '.join(known)}")
-        if isinstance(value, bool) or not isinstance(value, str | int):
+        if name == "trust-remote-code":
+            if value is not True:
+                raise ValueError(f"{path} has {name} = {value!r}, expected true, or no such line")
+        elif isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError(f"{path} has {name} = {value!r}, expected text or a whole number")
     return settings

@@ -27,11 +27,9 @@ from models.device_memory import device_gauge, token_budget
 from models.limits import addressable_tokens, end_ids, head_reads_last, stop_at, window_of
 from models.loading import open_reader
 from models.meter import Cost, Meter
-from models.specs import ReaderError, ReaderSpec
+from models.specs import ReaderError, ReaderSpec, TooLittleMemory
 from models.token_spans import Span
 from models.tokens import Ids, Tokens
-
-__all__ = ["Engine", "Prefill", "ReaderError"]
 
 
 @dataclass
@@ -326,8 +324,8 @@ class Engine:
         `position` is that of a decoded token: some families (Bamba) count from 0 again unless told."""
         if self.addressable is not None and len(rows) * len(rows[0]) > self.addressable:
             raise ReaderError(
-                f"{len(rows)} x {len(rows[0])} tokens are more than the {self.addressable} that Mamba-2's CUDA "
-                "kernels can address in one forward: use a method that reads chunks"
+                f"{len(rows)} x {len(rows[0])} tokens are more than the {self.addressable} that its CUDA kernels "
+                "can address in one forward: use a method that reads chunks"
             )
         self._forwards += 1
         options: dict[str, Any] = {} if state is None else {self._state_argument: state}
@@ -335,7 +333,7 @@ class Engine:
             options["logits_to_keep"] = last
         if self._takes_positions and position is not None:
             options["position_ids"] = torch.tensor([[position]], device=self.device)
-        if len(lengths := [len(row) for row in rows]) > 1 and min(lengths) < max(lengths):
+        if min(lengths := [len(row) for row in rows]) < max(lengths):
             options["lengths"] = lengths
         ids = _square(rows)
         if (largest := int(ids.max())) >= self.vocab_size:
@@ -384,7 +382,7 @@ class Engine:
             torch.cuda.empty_cache()
 
     def _too_little_memory(self, length: int) -> ReaderError:
-        return ReaderError(
+        return TooLittleMemory(
             f"{self.device} has too little memory for one row of {length} tokens: use shorter chunks"
         )
 

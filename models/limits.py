@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-INT32 = 2**31 - 1
+INT32, UINT32 = 2**31 - 1, 2**32 - 1
 
 
 def window_of(model: PreTrainedModel) -> int | None:
@@ -42,14 +42,12 @@ def end_ids(
 ) -> frozenset[int]:
     """The tokens that end a text, as the model's and the tokenizer's settings name them, and those of the
     spec's `stop_tokens` that are one token."""
-    configured: Any = getattr(model.generation_config, "eos_token_id", None)
+    settings = getattr(model, "generation_config", model.config)  # code of a repository's own may set none
+    configured: Any = getattr(settings, "eos_token_id", None)
     several = configured if isinstance(configured, list) else [configured]
-    ends = [ids[0] for ids in (_ids(tokenizer, token) for token in stop_tokens) if len(ids) == 1]
+    stops = (tokenizer(token, add_special_tokens=False)["input_ids"] for token in stop_tokens)
+    ends = [ids[0] for ids in stops if len(ids) == 1]
     return frozenset(token for token in (*several, *ends, tokenizer.eos_token_id) if isinstance(token, int))
-
-
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def stop_at(text: str, stop: Sequence[str]) -> int | None:
@@ -60,23 +58,21 @@ def stop_at(text: str, stop: Sequence[str]) -> int | None:
 
 
 def addressable_tokens(model: nn.Module) -> int | None:
-    """How many tokens (rows times length) one forward may hold where the mamba_ssm kernels run; None for no
-    limit.
+    """How many tokens (rows times length) one forward may hold where the CUDA kernels run; None for no limit.
 
-    Mamba-2's Triton kernels compute offsets in 32 bits over views of what `in_proj` puts out, and over a
-    state for every chunk. Beyond they crash, or answer wrongly without a word (state-spaces/mamba, issues
-    503, 686 and 1015)."""
-    widths = [_elements_a_token(module) for module in model.modules() if _is_mamba2(module)]
-    return INT32 // max(widths) if widths else None
-
-
-def _is_mamba2(module: nn.Module) -> bool:
-    return all(hasattr(module, name) for name in ("A_log", "in_proj", "chunk_size", "head_dim"))
+    `causal_conv1d` computes its offsets into what a Mamba's `in_proj` puts out in unsigned 32 bits, and beyond
+    reads other tokens without a word. Mamba-2's Triton kernels compute theirs in signed 32 bits, over the same
+    and over a state for every chunk. Beyond they crash, or answer wrongly (state-spaces/mamba, issues 503, 686
+    and 1015)."""
+    mixers = [module for module in model.modules() if hasattr(module, "A_log") and hasattr(module, "in_proj")]
+    return min(map(_most_tokens, mixers), default=None)
 
 
-def _elements_a_token(mixer: Any) -> int:
+def _most_tokens(mixer: Any) -> int:
+    if not hasattr(mixer, "chunk_size"):
+        return UINT32 // mixer.in_proj.out_features
     states = mixer.num_heads * mixer.head_dim * mixer.ssm_state_size
-    return max(mixer.in_proj.out_features, -(-states // mixer.chunk_size))
+    return INT32 // max(mixer.in_proj.out_features, -(-states // mixer.chunk_size))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import huggingface_hub
 import torch
+import transformers
 from huggingface_hub.errors import RevisionNotFoundError
 from transformers import (
     AutoConfig,
@@ -38,6 +39,8 @@ from models.tokens import Tokens
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 CUDA_KERNELS = ("mamba_ssm", "causal_conv1d")
+REMOTE_CODE = "transformers_modules."
+OUTDATED = (AttributeError, ImportError, NameError, TypeError)  # what code for another version runs into
 HUB_SECONDS = 5  # to answer that it is there; its client alone would try for half a minute
 
 Loaded = TypeVar("Loaded")
@@ -104,10 +107,12 @@ def load_model(
             source, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
 
-    with no_bars_in_a_log(), _one_line(spec, "model"):
+    with no_bars_in_a_log(), _one_line(spec, "model", trust_remote_code):
         loaded = _read_from(spec.path, spec, read)
     model, report = loaded
     _check_weights(spec, report)
+    if type(model).__module__.startswith(REMOTE_CODE):
+        _keep_whole_names(model)
     if _looks_ahead(model):
         raise ReaderError(
             f"{spec.path} reads in both directions ({type(model).__name__}): expected a causal language model"
@@ -120,6 +125,19 @@ def _looks_ahead(model: Any) -> bool:
     but none of its layers does."""
     layers = any(getattr(module, "is_decoder", None) is False for module in model.modules())
     return layers and getattr(model.config, "is_decoder", None) is False
+
+
+def _keep_whole_names(model: PreTrainedModel) -> None:
+    """Parameters that transformers 5 loads in float32 beside float16, since a name that is to be kept so is a part of
+    theirs (Finch's `time_decay_w1` of `time_decay`), in the model's precision. Code written for transformers 4, which
+    compared whole names, multiplies them with float16."""
+    kept = model._keep_in_fp32_modules
+    if not kept or model.config.dtype is not torch.float16:
+        return
+    whole = re.compile(rf"(^|\.)({'|'.join(kept)})(\.|$)")
+    for name, parameter in model.named_parameters():
+        if parameter.dtype is torch.float32 and not whole.search(name):
+            parameter.data = parameter.data.half()
 
 
 def _check_weights(spec: ReaderSpec, report: dict[str, Any]) -> None:
@@ -152,7 +170,7 @@ def load_tokenizer(spec: ReaderSpec, trust_remote_code: bool = False) -> PreTrai
             raise ReaderError(f"no tokenizer in {source}: expected tokenizer.json")
         return tokenizer
 
-    with no_bars_in_a_log(), _one_line(spec, "tokenizer"):
+    with no_bars_in_a_log(), _one_line(spec, "tokenizer", trust_remote_code):
         tokenizer = _read_from(source, spec, read)
     _check_no_answer(tokenizer, spec)
     _check_chat(tokenizer, spec)
@@ -235,7 +253,7 @@ def no_bars_in_a_log() -> Iterator[None]:
 
 
 @contextmanager
-def _one_line(spec: ReaderSpec, part: str) -> Iterator[None]:
+def _one_line(spec: ReaderSpec, part: str, trusted: bool) -> Iterator[None]:
     """transformers explains in paragraphs why something did not load; the first sentence and what to do are
     enough."""
     try:
@@ -252,6 +270,10 @@ def _one_line(spec: ReaderSpec, part: str) -> Iterator[None]:
             reason = "it needs code from its repository: read it, then pass --trust-remote-code"
         elif "backend tokenizer" in str(error):
             reason = "its files are not there, expected tokenizer.json"
+        elif trusted and isinstance(error, OUTDATED) and "pip install" not in reason:
+            reason += (
+                f" (its code is not for transformers {transformers.__version__}: mend it in a local copy)"
+            )
         elif not spec.packaged and not Path(spec.path).is_dir():
             reason += " (not a folder here; from the hub it needs a network or a filled cache)"
         raise ReaderError(f"cannot load the {part} of {spec.path}: {reason}") from error
@@ -268,20 +290,20 @@ def _kernel(model: PreTrainedModel, place: torch.device, allow_slow: bool) -> st
         return "numba" if ours + cpu_mamba2.attach(model) + cpu_rglru.attach(model) else "torch"
     if not any(hasattr(module, "A_log") and hasattr(module, "D") for module in model.modules()):
         return "torch"
-    missing = [package for package in CUDA_KERNELS if not _imports(package)]
+    missing = [f"{package} ({reason})" for package in CUDA_KERNELS if (reason := _obstacle(package))]
     if missing and not allow_slow:
         raise ReaderError(
-            f"{' and '.join(missing)} missing: without them a Mamba on CUDA falls back to a slow scan; "
-            "install the cuda extra (pip install --no-build-isolation mamba-ssm causal-conv1d)"
+            f"cannot import {' and '.join(missing)}: without them a Mamba on CUDA falls back to a slow scan; "
+            "install the cuda extra (pip install -U --no-build-isolation mamba-ssm causal-conv1d)"
         )
     return "torch" if missing else "cuda"
 
 
-def _imports(package: str) -> bool:
-    """Import for real: transformers falls back without a word when a compiled package is there but does not
-    load."""
+def _obstacle(package: str) -> str | None:
+    """Why a compiled package cannot be imported: transformers falls back without a word, also where it is there
+    and of another version."""
     try:
         importlib.import_module(package)
-    except Exception:
-        return False
-    return True
+    except Exception as problem:
+        return _first_line(problem)
+    return None

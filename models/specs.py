@@ -21,6 +21,10 @@ class ReaderError(ValueError):
     """The reader cannot be found or loaded, or was asked for what it cannot do; the message is one line."""
 
 
+class TooLittleMemory(ReaderError):
+    """One row alone does not fit on the device."""
+
+
 @dataclass(frozen=True)
 class ReaderSpec:
     """One reader and the defaults that go with it.
@@ -125,7 +129,7 @@ READERS = (
         no_answer_ids=(33079, 36638),
         trained_length=4096,
         needs_remote_code=True,
-        note="its remote code was written for transformers 4 and has not been run under 5",
+        note="its remote code was written for transformers 4; under 5 it was run with random weights only",
     ),
     *(
         ReaderSpec(

@@ -1,4 +1,5 @@
-"""The spans of a long text's tokens, found piece by piece and handed on as they are found.
+"""The spans of a long text's tokens, found piece by piece and handed on as they are found; and those of a tokenizer
+that tells none.
 
 A tokenizer holds some 500 bytes for every token of the text it is at, which for a whole book is more than a
 small reader needs to read it; piece by piece that stays flat in the text's length. Torch-free. Exercised by
@@ -14,6 +15,8 @@ from operator import itemgetter
 Span = tuple[int, int]
 PIECE = 8_000
 MARGIN = 200
+TOGETHER = 32  # tokens that may spell a few characters in bytes before the search for their place is given up
+NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
 def token_spans(spans_of: Callable[[str], list[Span]], text: str) -> Iterator[Span]:
@@ -57,3 +60,31 @@ class Piece:
         offset = self.offset
         first, last = (bisect_left(self.spans, at - offset, key=itemgetter(0)) for at in (start, end))
         return ((a + offset, b + offset) for a, b in self.spans[first:last])
+
+
+def spans_of_ids(
+    text: str, ids_of: Callable[[str], list[int]], text_of: Callable[[int], str]
+) -> list[Span] | None:
+    """The spans of the tokens of `text` by their ids alone, for tokenizers written in Python; None where the tokens
+    do not spell the text.
+
+    A token stands where the one before it ended if its own text does. One that spells a part of a character has no
+    text: it waits for those after it until, all together, they are the ids of the next few characters, and has the
+    span of these, as a compiled byte-level tokenizer says it."""
+    spans: list[Span] = []
+    waiting: list[int] = []
+    place = reach = 0
+    for token in ids_of(text):
+        own = text_of(token)
+        waiting.append(token)
+        reach += len(own)
+        end: int | None = place + len(own)
+        if len(waiting) > 1 or NO_CHARACTER in own or not text.startswith(own, place) or not own:
+            ends = range(place + 1, min(place + reach, len(text)) + 1)
+            end = next((end for end in ends if ids_of(text[place:end]) == waiting), None)
+        if end is not None:
+            spans += [(place, end)] * len(waiting)
+            waiting, place, reach = [], end, 0
+        elif len(waiting) == TOGETHER:
+            return None
+    return None if waiting or text[place:].strip() else spans

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
 from models.specs import ReaderError, ReaderSpec
-from models.token_spans import Span, token_spans
+from models.token_spans import Span, spans_of_ids, token_spans
 
 # The tokenizer's own threads win little, and each keeps megabytes of what it was last given; a process that is
 # forked beside them is warned of.
@@ -71,10 +71,6 @@ class Tokens:
 
     def offsets(self, text: str) -> Iterator[Span]:
         """See `Engine.offsets`."""
-        if not self.tokenizer.is_fast:
-            raise ReaderError(
-                f"the tokenizer of {self.spec.name} gives no offsets: a fast one (tokenizer.json) is needed"
-            )
         return token_spans(self._spans, text)
 
     def first_ids(self, word: str) -> frozenset[int]:
@@ -101,9 +97,20 @@ class Tokens:
             chat_template_utils.datetime = clock  # type: ignore[misc]
 
     def _spans(self, text: str) -> list[Span]:
-        if self._backend is None:
+        if self._backend is not None:
+            return self._plain(self._backend).encode(text, add_special_tokens=False).offsets
+        if self.tokenizer.is_fast:
             return self._call(text, False, return_offsets_mapping=True)["offset_mapping"]
-        return self._plain(self._backend).encode(text, add_special_tokens=False).offsets
+        spans = spans_of_ids(text, self.ids, self._spelling)
+        if spans is None:
+            raise ReaderError(
+                f"the tokenizer of {self.spec.name} gives no offsets, and its tokens do not spell the text: a fast "
+                "one (tokenizer.json) is needed"
+            )
+        return spans
+
+    def _spelling(self, token: int) -> str:
+        return str(self.tokenizer.decode([token], clean_up_tokenization_spaces=False))
 
     def _call(self, text: str, special: bool, **options: Any) -> Any:
         """Quiet about texts beyond the training length."""

@@ -104,8 +104,8 @@ def test_the_example_s_method_retriever_and_benchmark_are_compared(installed, tm
 
 
 def test_the_example_s_method_keeps_to_the_contract(installed, monkeypatch, capsys):
-    def elsewhere(spec: str, model: str) -> list[str]:
-        return open_trial(resolve("method", spec), model).answers()
+    def elsewhere(spec: str, model: str, trusted: bool) -> list[str]:
+        return open_trial(resolve("method", spec), model, trusted).answers()
 
     monkeypatch.syspath_prepend(installed / "site")
     monkeypatch.setattr("methods.__main__.answers_elsewhere", elsewhere)  # another reader, in this process

@@ -32,7 +32,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "Mamba2": {"state_size": 64, "num_heads": 8, "head_dim": 32, "n_groups": 1, "chunk_size": 64},
 }
 VOCABULARY = 1200
-TOLERANCES = {torch.float32: 2e-3, torch.float16: 6e-2, torch.bfloat16: 3e-1}
+# Triton multiplies float32 as TF32; these are some four times what rounding alone makes
+TOLERANCES = {torch.float32: 1e-3, torch.float16: 6e-3, torch.bfloat16: 6e-2}
 
 
 @cache
@@ -69,8 +70,9 @@ def rows(count: int, length: int) -> list[list[int]]:
     ).tolist()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def kernels() -> None:
+    """Before any reader is loaded, which would be an error without them."""
     for package in CUDA_KERNELS:
         pytest.importorskip(package)
 
@@ -113,7 +115,7 @@ def test_kernels_give_the_references_logits(family: str, dtype: torch.dtype, len
 
 def test_a_row_cut_from_a_batch_decodes_as_the_reference_does(family: str) -> None:
     fast, slow = on_cuda(family), engine(reference(family))
-    batch = rows(4, 65)
+    batch = rows(4, 79)  # more than a chunk, and no two answers so close that TF32 could swap them
     together = fast.prefill(batch)
     with torch_path(family):
         wanted = [slow.generate(row, 12) for row in batch]
@@ -122,6 +124,7 @@ def test_a_row_cut_from_a_batch_decodes_as_the_reference_does(family: str) -> No
 
 def test_a_family_never_falls_back(family: str, caplog: pytest.LogCaptureFixture) -> None:
     transformers.utils.logging.enable_propagation()
+    logging.Logger.warning_once.cache_clear()  # type: ignore[attr-defined]  # or an earlier test has seen it
     with caplog.at_level(logging.WARNING, logger="transformers"):
         on_cuda(family).generate(rows(1, 64)[0], 4)
     assert [record for record in caplog.records if "falling back" in record.getMessage()] == []
@@ -138,6 +141,8 @@ def test_the_embedded_reader_answers_on_cuda_as_on_a_cpu(tiny_on_cuda: Engine) -
 
 def test_a_batch_beyond_the_memory_is_halved_until_it_fits(family: str) -> None:
     reader = on_cuda(family, batch_tokens=1 << 17)
+    reader.prefill(rows(1, 2048))  # the kernels' first use takes more memory than the limit below
+    torch.cuda.empty_cache()
     total = torch.cuda.mem_get_info()[1]
     used = torch.cuda.memory_allocated()
     torch.cuda.set_per_process_memory_fraction((used + (96 << 20)) / total)

@@ -175,7 +175,7 @@ def test_the_command_prints_a_line_a_check_and_asks_another_process_with_the_sam
 
 
 def test_a_method_of_an_author_passes_and_is_told_how_to_be_compared(plugin, capsys, monkeypatch):
-    monkeypatch.setattr("methods.__main__.answers_elsewhere", lambda spec, model: [repr("no")] * 2)
+    monkeypatch.setattr("methods.__main__.answers_elsewhere", lambda *_: [repr("no")] * 2)
     assert main(["check", f"{plugin}:Sure:word=no"]) == 0
     assert f'--method "{plugin}:Sure:word=no"' in capsys.readouterr().out.splitlines()[-1]
 

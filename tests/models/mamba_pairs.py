@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,10 +35,19 @@ def draw(*shape: int) -> torch.Tensor:
     return torch.randint(3, VOCABULARY, shape, generator=torch.Generator().manual_seed(0))
 
 
-def close(value: torch.Tensor, exact: torch.Tensor, tolerance: float) -> bool:
+def close(value: torch.Tensor, exact: torch.Tensor, tolerance: float = 3e-5) -> bool:
     """Within `tolerance` of the largest exact value."""
     assert value.shape == exact.shape
     return bool((value - exact).abs().max() <= tolerance * exact.abs().max())
+
+
+def read_in_parts(model: Any, ids: torch.Tensor, cuts: Sequence[int]) -> tuple[torch.Tensor, Any]:
+    """The logits of all parts, one behind the other, and the cache after the last."""
+    cache, parts = None, []
+    for start, end in zip((0, *cuts), (*cuts, ids.shape[1]), strict=True):
+        part = model(ids[:, start:end], cache_params=cache, use_cache=True)
+        cache, _ = part.cache_params, parts.append(part.logits)
+    return torch.cat(parts, 1), cache
 
 
 def caches_agree(ours: Any, theirs: Any, tolerance: float) -> bool:

@@ -10,20 +10,17 @@ import numpy as np
 import pytest
 import torch
 from families import random_model
+from mamba_pairs import close
 
 from models import channel_filter
 from models.calibration import fingerprint, load, save
-from models.channel_filter import Calibration, calibrate, filtering, measure, table_lengths
+from models.channel_filter import Calibration, calibrate, filtered_from, filtering, measure, table_lengths
 from models.cpu_mamba import attach
 from models.delta import intercepted, mixers
 
 FAMILIES = ("Mamba", "FalconMamba", "Mamba2")
 EACH = pytest.mark.parametrize("family", FAMILIES)
 TRAINED = 20  # tokens; prompts of 30 and more are filtered
-
-
-def close(value, exact, tolerance=3e-5):
-    return bool((value - exact).abs().max() <= tolerance * exact.abs().max())
 
 
 def made_for(model, **changes) -> Calibration:
@@ -94,8 +91,7 @@ def test_the_table_and_the_start_of_filtering_grow_with_the_trained_length():
     assert table_lengths(2000)[-1] == 192_000
     assert table_lengths(600)[:3] == (300, 600, 900)
     made = made_for(random_model("Mamba"))
-    assert made.starts_at == 30
-    assert replace(made, trained=2000).starts_at == 3000
+    assert (filtered_from(20), filtered_from(2000)) == (30, 3000)
     assert [made.lengths[made.nearest(n)] for n in (5, 30, 35, 36, 10_000)] == [10, 30, 30, 40, 1920]
 
 

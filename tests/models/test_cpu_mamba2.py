@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
+import mamba_pairs
 import pytest
 import torch
 from transformers import (
@@ -21,6 +23,7 @@ from transformers import (
 from models import cpu_mamba2
 from models.cpu_mamba2 import attach, chunk_scan
 
+close = partial(mamba_pairs.close, tolerance=1e-5)
 TOKENS = {"vocab_size": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "hidden_size": 32}
 MAMBA = {"mamba_d_state": 8, "mamba_d_head": 16, "mamba_n_heads": 4, "mamba_n_groups": 2, "mamba_expand": 2}
 HEADS = {"num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 48, "num_hidden_layers": 2}
@@ -68,11 +71,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def draw(*shape: int) -> torch.Tensor:
     return torch.randint(3, 50, shape, generator=torch.Generator().manual_seed(0))
-
-
-def close(value: torch.Tensor, exact: torch.Tensor, tolerance: float = 1e-5) -> bool:
-    assert value.shape == exact.shape
-    return bool((value - exact).abs().max() <= tolerance * exact.abs().max())
 
 
 def recurrent_states(output: Any) -> list[torch.Tensor]:
@@ -139,8 +137,8 @@ def test_the_scan_matches_a_float64_loop_from_a_state(length):
     kept = given["state"].clone()
     y, last = chunk_scan(**given)
     expected, end = scan_in_float64(**{name: value.double() for name, value in given.items()})
-    assert close(y.double(), expected, 2e-6)
-    assert close(last.double(), end, 2e-6)
+    assert close(y.double(), expected, tolerance=2e-6)
+    assert close(last.double(), end, tolerance=2e-6)
     assert torch.equal(given["state"], kept)
 
 

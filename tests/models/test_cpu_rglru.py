@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
+import mamba_pairs
 import pytest
 import torch
 from transformers import DynamicCache, RecurrentGemmaConfig, RecurrentGemmaForCausalLM
@@ -12,6 +14,8 @@ from transformers.models.recurrent_gemma.modeling_recurrent_gemma import Recurre
 
 from models import cpu_rglru
 from models.cpu_rglru import attach
+
+close = partial(mamba_pairs.close, tolerance=2e-6)
 
 
 def build(width: int = 32) -> Any:
@@ -32,11 +36,6 @@ def build(width: int = 32) -> Any:
 
 def draw(*shape: int) -> torch.Tensor:
     return torch.randint(3, 50, shape, generator=torch.Generator().manual_seed(0))
-
-
-def close(value: torch.Tensor, exact: torch.Tensor, tolerance: float = 2e-6) -> bool:
-    assert value.shape == exact.shape
-    return bool((value - exact).abs().max() <= tolerance * exact.abs().max())
 
 
 def states(model: Any) -> list[torch.Tensor]:

@@ -8,6 +8,7 @@ import mamba_reference as reference
 import pytest
 import torch
 from families import random_model
+from mamba_pairs import close
 
 from models import decimation
 from models.cpu_mamba import attach
@@ -21,10 +22,6 @@ PLANS = [
     Decimation((1,), 7, minimum=2, protected=5),
     Decimation((0, 1), 12, beta=0.5, minimum=2, protected=3),
 ]
-
-
-def close(value, exact, tolerance=3e-5):
-    return bool((value - exact).abs().max() <= tolerance * exact.abs().max())
 
 
 def dropping(plan: Decimation, length: int):

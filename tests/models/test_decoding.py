@@ -91,10 +91,15 @@ def test_offsets_are_character_spans_without_the_start_token(reader: Reader) -> 
     assert [text[start:end] for start, end in reader().offsets(text)] == ["w1", "w22", "."]
 
 
-def test_offsets_need_a_fast_tokenizer() -> None:
-    slow: Any = SimpleNamespace(is_fast=False)
-    with pytest.raises(ReaderError, match="mamba gives no offsets: a fast one"):
-        Tokens(slow, ReaderSpec(name="mamba", path="mamba"), frozenset()).offsets("w1")
+def test_offsets_need_a_fast_tokenizer_where_tokens_do_not_spell_the_text() -> None:
+    class Slow(SimpleNamespace):
+        def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+            return {"input_ids": [len(text)] * 2}
+
+    slow: Any = Slow(is_fast=False, decode=lambda ids, **_: "")
+    spans = Tokens(slow, ReaderSpec(name="mamba", path="mamba"), frozenset()).offsets("w1")
+    with pytest.raises(ReaderError, match=r"mamba gives no offsets, .* a fast one"):
+        list(spans)
 
 
 class Shouting(PreTrainedTokenizerFast):

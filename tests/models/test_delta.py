@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from families import SIZES, random_model
+from mamba_pairs import close
 
 from models import delta
 from models.cpu_mamba import attach
@@ -31,10 +32,6 @@ def read(model, ids, edit=None):
     with torch.inference_mode(), intercepted([(mixer, edit) for mixer in found]):
         output = model(ids, use_cache=True)
     return output.logits, output.get("cache_params", output.get("past_key_values"))
-
-
-def close(value: torch.Tensor, exact: torch.Tensor, tolerance: float = 3e-5) -> bool:
-    return bool((value - exact).abs().max() <= tolerance * exact.abs().max())
 
 
 def wide_model(family):

@@ -111,6 +111,13 @@ def test_a_prefill_can_be_decoded_twice_and_after_others_were_read(
     assert prefill.again == (family in READ_AGAIN)
 
 
+def test_decoding_goes_on_from_the_last_position_however_many_were_asked_for(
+    reader: Reader, rows: Rows
+) -> None:
+    engine, row = reader(), rows(1, 9)[0]
+    assert engine.decode(engine.prefill([row], last=4), 5) == growing(engine, row, 5)
+
+
 def test_reading_a_row_again_is_counted(reader: Reader, rows: Rows) -> None:
     engine = reader("Rwkv")
     together = engine.prefill(rows(3, 17))
@@ -130,6 +137,12 @@ def test_score_is_the_log_probability_of_the_continuation(family: str, reader: R
     with watched(engine) as seen, engine.meter() as cost:
         assert engine.score(prompt, more) == pytest.approx(wanted, abs=1e-4)
     assert (len(seen.lengths), cost.calls, cost.prompt_tokens) == (1, 1, 16)
+
+
+def test_a_score_takes_a_prompt_and_a_continuation(reader: Reader) -> None:
+    for prompt, more in (([], [7]), ([7], [])):
+        with pytest.raises(ReaderError, match="a prompt and a continuation of at least one token each"):
+            reader().score(prompt, more)
 
 
 # The size of the logits
@@ -166,6 +179,15 @@ def test_a_model_that_cannot_be_told_has_its_head_fed_the_last_positions_only(
     assert seen.head == [(2, 3, deaf.vocab_size)]
     torch.testing.assert_close(logits, reader("Llama").prefill(rows(2, 40), last=3).logits)
     assert deaf.generate(rows(1, 9)[0], 5) == reader("Llama").generate(rows(1, 9)[0], 5)
+
+
+def test_logits_are_float32_and_dropout_is_off_however_the_model_was_given(
+    random_model: Callable[[str], PreTrainedModel], tokenizer: Any
+) -> None:
+    model = deepcopy(random_model("Llama")).bfloat16().train()
+    engine = Engine(model, tokenizer, ReaderSpec(name="own", path="own"))
+    assert engine.prefill([[7, 8]]).logits.dtype == torch.float32
+    assert not any(module.training for module in model.modules())
 
 
 # Batches
@@ -250,6 +272,7 @@ def test_a_batch_that_was_let_go_is_not_held_while_the_next_one_is_read(reader: 
         ([[]], 1, "empty prompt"),
         ([[7, 8]], 3, "last 3 positions asked of a row of 2"),
         ([[7, 8]], 0, "last 0 positions"),
+        ([[7, 8, 9], [9]], 2, "last 2 positions asked of a row of 1"),
     ],
 )
 def test_rows_that_cannot_be_read_are_refused(

@@ -1,4 +1,4 @@
-"""Where a reader stops: what Mamba-2's kernels can address, and how the engine keeps to it."""
+"""Where a reader stops: what the CUDA kernels can address, and how the engine keeps to it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from families import random_model
+from torch import nn
 
 from models.engine import Engine
 from models.limits import addressable_tokens, stop_at, window_of
@@ -28,10 +29,51 @@ def test_the_limit_of_published_mamba2_readers_is_where_they_were_seen_to_fail()
     assert 200_000 < limit < 300_000
 
 
+def test_a_mamba_ends_where_its_convolution_would_read_other_tokens() -> None:
+    """causal_conv1d multiplies a token's place with the width of `in_proj`'s output in unsigned 32 bits."""
+    sizes = dict(SHAPES["falcon-mamba-7b"]) | {"num_hidden_layers": 1}
+    sizes.pop("model_type")
+    with torch.device("meta"):
+        model = transformers.FalconMambaForCausalLM(transformers.FalconMambaConfig(**sizes))
+    limit = addressable_tokens(model)
+    assert limit is not None
+    assert (limit * 2 * 8192, (limit + 1) * 2 * 8192) == (2**32 - 2 * 8192, 2**32)
+
+
+class Mixer(nn.Module):
+    """What the limit is computed from: 4 heads of 8 channels with 16 states each, 512 for every chunk."""
+
+    num_heads, head_dim, ssm_state_size = 4, 8, 16
+
+    def __init__(self, chunk_size: int) -> None:
+        super().__init__()
+        self.chunk_size, self.A_log, self.in_proj = (
+            chunk_size,
+            nn.Parameter(torch.zeros(4)),
+            nn.Linear(2, 100),
+        )
+
+
+def test_the_limit_is_of_the_mixer_that_writes_most_and_of_its_states_where_chunks_are_short() -> None:
+    """5 tokens to 512 states are 102.4, so that 103 places are counted for each."""
+    long, short = Mixer(256), Mixer(5)
+    assert addressable_tokens(long) == 21_474_836  # of 2^31 - 1, with 100 for each
+    assert addressable_tokens(short) == 20_849_355
+    assert addressable_tokens(nn.ModuleList([long, short, long])) == 20_849_355
+
+
 @pytest.mark.parametrize(
-    ("family", "limited"), [("Mamba2", True), ("Bamba", True), ("Mamba", False), ("Llama", False)]
+    ("family", "limited"),
+    [
+        *(
+            (name, True)
+            for name in ("Mamba", "FalconMamba", "Mamba2", "FalconH1", "Zamba2", "Jamba", "Bamba")
+        ),
+        *((name, True) for name in ("GraniteMoeHybrid", "NemotronH")),
+        *((name, False) for name in ("Llama", "RecurrentGemma", "Qwen3Next", "Lfm2")),
+    ],
 )
-def test_only_families_with_mamba2_mixers_are_limited(family: str, limited: bool, reader: Reader) -> None:
+def test_only_families_with_mamba_mixers_are_limited(family: str, limited: bool, reader: Reader) -> None:
     assert (addressable_tokens(reader(family).model) is not None) == limited
     assert reader(family).addressable is None  # the limit is that of the CUDA kernels
     assert (reader(family, kernel="cuda").addressable is not None) == limited
@@ -46,7 +88,7 @@ def test_micro_batches_stay_below_the_limit_and_a_longer_row_is_refused(
     batches = [positions for positions, _ in engine.prefill_batches(rows(5, 20))]
     assert batches == [[0, 1], [2, 3], [4]]
     for call in (engine.prefill, lambda batch: engine.generate(batch[0], 2)):
-        with pytest.raises(ReaderError, match="1 x 46 tokens are more than the 45 that Mamba-2's"):
+        with pytest.raises(ReaderError, match="1 x 46 tokens are more than the 45 that its CUDA"):
             call(rows(1, 46))
     with pytest.raises(ReaderError, match="more than the 45"):
         engine.score(rows(1, 40)[0], [7] * 7)

@@ -12,7 +12,7 @@ from typing import Any
 import mamba_pairs
 import pytest
 import torch
-from mamba_pairs import FAMILIES, build, draw
+from mamba_pairs import FAMILIES, build, draw, read_in_parts
 from transformers import DynamicCache, MambaForCausalLM
 
 from models import mamba_prefill
@@ -235,11 +235,8 @@ def test_a_prompt_read_in_parts_equals_one_pass(cuts, tiles):
     _, ours = pair()
     ids = draw(2, 33)
     whole = ours(ids, use_cache=True)
-    cache, parts = None, []
-    for start, end in zip((0, *cuts), (*cuts, 33), strict=True):
-        part = ours(ids[:, start:end], cache_params=cache, use_cache=True)
-        cache, _ = part.cache_params, parts.append(part.logits)
-    assert close(torch.cat(parts, 1), whole.logits)
+    logits, cache = read_in_parts(ours, ids, cuts)
+    assert close(logits, whole.logits)
     assert caches_agree(cache, whole.cache_params)
 
 

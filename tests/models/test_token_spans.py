@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from models import token_spans as room
-from models.token_spans import token_spans
+from models.token_spans import spans_of_ids, token_spans
 
 Span = tuple[int, int]
 
@@ -122,3 +122,30 @@ def test_a_word_that_reaches_far_over_where_pieces_meet_is_one_span() -> None:
     for start in (200, 250, 299):
         text = "the " * (start // 4) + "x" * 300 + " in paris . " * 30
         assert list(token_spans(spans_of, text)) == spans_of(text)
+
+
+def test_ids_alone_give_the_spans_that_a_compiled_tokenizer_tells() -> None:
+    """Also of characters in two to four bytes, and of one that stands for those which cannot be shown."""
+    tokenizer = byte_level()
+    tokenizer.decoder = decoders.ByteLevel()
+    parts = [*text_of(40).split(" "), "龘龘", "🦩", "\N{REPLACEMENT CHARACTER}", "x\x00"]
+    text = " ".join(random.Random(3).choices(parts, k=200))
+
+    def ids_of(piece: str) -> list[int]:
+        return tokenizer.encode(piece, add_special_tokens=False).ids
+
+    found = spans_of_ids(text, ids_of, lambda token: tokenizer.decode([token]))
+    assert found == tokenizer.encode(text, add_special_tokens=False).offsets
+    assert spans_of_ids("", ids_of, str) == []
+
+
+def test_tokens_that_do_not_spell_the_text_have_no_spans_and_are_soon_given_up() -> None:
+    asked: list[str] = []
+
+    def ids_of(piece: str) -> list[int]:
+        asked.append(piece)
+        return [len(piece)] * len(piece)
+
+    assert spans_of_ids("ab" * 5000, ids_of, chr) is None
+    assert len(asked) < 1000
+    assert spans_of_ids("no end", lambda piece: [ord(letter) for letter in piece[:2]], chr) is None
