@@ -6,13 +6,16 @@ wording. A signature that takes ``example`` sees the answer key: such a method i
 that says so (``control = True``); a control is marked in every table and tested in none. A plugin need not
 import this file: a bare string is an answer too. Nobody asks two methods of one engine at the same time.
 
+A built-in method checks its options, which may take `engine.spec`, before it looks at anything else of the engine and
+before it imports torch: a plan builds it on a reader that has nothing else, to refuse values before weights are read.
+
 What a record's details hold is the same for every method that reads chunks: `chunks` (how many there were),
 `picked` (the positions of those that were read for the answer) and `flags` (the names of what was unusual).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -49,26 +52,23 @@ class Method(Protocol):
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer | str: ...
 
 
-def prompt_ids(engine: Engine, task: Task, context: str, question: str, *, clause: bool = False) -> list[int]:
-    """The whole prompt's ids in the task's wording, inside the reader's chat turn if the task wants one."""
-    return fit(engine, task, task.prompt(context, question, clause=clause))[0]
-
-
 def generate(engine: Engine, task: Task, context: str, question: str, *, clause: bool = False) -> Answer:
     """Read one prompt and decode greedily under the task's limits."""
     ids, cut = fit(engine, task, task.prompt(context, question, clause=clause))
     return Answer(engine.generate(ids, task.max_new_tokens, stop=task.stop), truncated=cut)
 
 
-def decode_each(engine: Engine, task: Task, rows: Sequence[list[int]]) -> list[str]:
-    """An answer decoded from every prompt, read in micro-batches of which one is alive at a time."""
-    texts = [""] * len(rows)
-    for positions, prefill in engine.prefill_batches(rows):
+def decode_each(engine: Engine, task: Task, prompts: Iterable[str]) -> tuple[list[str], bool]:
+    """An answer decoded from every prompt, read in micro-batches of which one is alive at a time, and whether a
+    prompt was cut to `fit`."""
+    fitted = [fit(engine, task, prompt) for prompt in prompts]
+    texts = [""] * len(fitted)
+    for positions, prefill in engine.prefill_batches(ids for ids, _ in fitted):
         for row, position in enumerate(positions):
             state = engine.select(prefill, row)
             texts[position] = engine.decode(state, task.max_new_tokens, stop=task.stop)
         del prefill  # or the batch's states would live on while the next batch is read
-    return texts
+    return texts, any(cut for _, cut in fitted)
 
 
 def fit(engine: Engine, task: Task, prompt: str) -> tuple[list[int], bool]:
@@ -107,6 +107,13 @@ def require_reach(engine: Engine, method: str, shortest: int, remedy: str) -> No
             f"{method} changes prompts of {shortest:,} tokens and more, and {engine.spec.name} reads "
             f"{engine.window:,} at most, so that every answer would be that of full: {remedy}"
         )
+
+
+def require_delta(model: Any) -> None:
+    """ReaderError for a reader without time steps, before it reads."""
+    from models.delta import mixers
+
+    mixers(model)
 
 
 def tail_tokens(engine: Engine, task: Task, context: str, question: str, *, clause: bool = False) -> int:

@@ -10,16 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Example, Task
-from methods.base import (
-    Answer,
-    Clause,
-    Undefined,
-    check_chunks,
-    chunk_details,
-    decode_each,
-    fit,
-    split_context,
-)
+from methods.base import Answer, Clause, Undefined, check_chunks, chunk_details, decode_each, split_context
 from retrievers.base import check_choice
 from retrievers.chunking import Boundary, join
 
@@ -49,13 +40,10 @@ class BestOfChunks:
         if task.second is not None:
             raise Undefined(f"the best chunk is not defined for task {task.name}: its answer takes two turns")
         chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
-        clause = self.clause == "all"
-        prompts = [
-            fit(self.engine, task, task.prompt(chunk.text, question, clause=clause)) for chunk in chunks
-        ]
-        texts = decode_each(self.engine, task, [ids for ids, _ in prompts])
+        prompts = (task.prompt(chunk.text, question, clause=self.clause == "all") for chunk in chunks)
+        texts, cut = decode_each(self.engine, task, prompts)
         scores = [task.score(text, example) for text in texts]
         best = scores.index(max(scores))
         details = chunk_details(chunks, [best]) | {"right": sum(score == 1.0 for score in scores)}
         _, spans = join(context, [chunks[best]])
-        return Answer(texts[best], spans, details, truncated=any(cut for _, cut in prompts))
+        return Answer(texts[best], spans, details, truncated=cut)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -27,7 +27,6 @@ from methods.trial import (
     example,
     forwards,
     global_state,
-    text_of,
 )
 
 LARGEST_DETAILS = 16_384
@@ -219,21 +218,22 @@ def _inputs(trial: Trial) -> str:
 
 
 def _settings(trial: Trial) -> str:
-    method = trial.build()
-    with trial.shelter():
-        before = global_state()
-        ask(method, TASK, example(0))
-        found = changed(before, global_state())
-    return f"it changed {', '.join(found)}: set back what you set" if found else ""
+    found = _after_an_answer(trial, global_state)
+    return f"it changed {found}: set back what you set" if found else ""
 
 
 def _engine(trial: Trial) -> str:
+    found = _after_an_answer(trial, trial.engine_state)
+    return f"it left the engine with another {found}: set back what you set" if found else ""
+
+
+def _after_an_answer(trial: Trial, state: Callable[[], Mapping[str, Any]]) -> str:
+    """The names of what is another than before."""
     method = trial.build()
     with trial.shelter():
-        before = trial.engine_state()
+        before = state()
         ask(method, TASK, example(0))
-        found = changed(before, trial.engine_state())
-    return f"it left the engine with another {', '.join(found)}: set back what you set" if found else ""
+        return ", ".join(changed(before, state()))
 
 
 # --- what it says and costs
@@ -316,7 +316,7 @@ def _decoded(trial: Trial, method: Any, task: Task) -> str:
         raise Skip(f"not defined for such a task: {reason}") from None
     if not cost.new_tokens:
         raise Skip("the reader decodes nothing")
-    return text_of(given)
+    return as_answer(given).text
 
 
 _CALLED = ("builds", "answers", "type")

@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Task
-from methods.base import Answer, Clause, fit, require_reach
+from methods.base import Answer, Clause, fit, require_delta, require_reach
 from retrievers.base import check_choice
 
 if TYPE_CHECKING:
@@ -30,12 +30,10 @@ class DeltaScale:
     clause: Clause = "oprm"
 
     def __post_init__(self) -> None:
-        from models.delta import mixers
-
         check_choice("clause", self.clause, Clause)
         if self.factor is not None and self.factor <= 0:
             raise ValueError(f"factor={self.factor} is too small: expected a number above 0")
-        mixers(self.engine.model)  # a reader without a delta is refused before it reads
+        require_delta(self.engine.model)
         if self.factor is None:
             trained = self.engine.spec.trained_length
             if trained is None:

@@ -182,11 +182,11 @@ class OPRM:
     def _from_each(self, context: str, question: str, task: Task) -> Answer:
         """Every chunk's own output, in the order of the chunks; nothing is selected or filtered."""
         chunks = split_context(self.engine, context, self.chunk_size, self.overlap, self.boundary)
-        prompts = [fit(self.engine, task, self._prompt(chunk.text, question, task)) for chunk in chunks]
-        texts = decode_each(self.engine, task, [ids for ids, _ in prompts])
+        prompts = (self._prompt(chunk.text, question, task) for chunk in chunks)
+        texts, cut = decode_each(self.engine, task, prompts)
         details = chunk_details(chunks, range(len(chunks)), "each_chunk")
         end = "\n" if self.profile == "paper" else ""  # as in the paper's script; ROUGE counts it
-        return Answer("\n".join(texts) + end, None, details, any(cut for _, cut in prompts))
+        return Answer("\n".join(texts) + end, None, details, cut)
 
     def _from_the_end(self, context: str, question: str, task: Task) -> Answer:
         """One prompt around the last chunk's length of tokens."""
@@ -194,9 +194,9 @@ class OPRM:
         with self.engine.phase("split"):
             latest = deque(cut_places(context, self.engine.offsets(context)), maxlen=size + 1)
         total, _ = latest[-1]
-        start = next(characters for tokens, characters in latest if tokens >= total - size)
+        first, start = next(cut for cut in latest if cut[0] >= total - size)
         answer = generate(self.engine, task, context[start:], question, clause=self._carries_clause)
-        details = {"tokens": total, "kept": min(size, total), "flags": ["last_tokens"]}
+        details = {"tokens": total, "kept": total - first, "flags": ["last_tokens"]}
         return replace(answer, spans=((start, len(context)),), details=details)
 
     def _candidates(

@@ -124,10 +124,6 @@ def comparable(given: Any) -> str:
     return repr((given.text, given.spans, details, given.truncated))
 
 
-def text_of(given: Any) -> str:
-    return given.text if isinstance(given, Answer) else str(given)
-
-
 @contextmanager
 def forwards(model: Any) -> Iterator[Counter[str]]:
     """Counts the forward calls of the reader and the tokens in them, whoever makes them."""
@@ -161,7 +157,7 @@ def _globals() -> dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]:
 
     return {
         "random's state": (random.getstate, random.setstate),
-        "numpy's random state": (_numpy_state, lambda state: numpy.random.set_state(state)),
+        "numpy's random state": (_numpy_state, numpy.random.set_state),
         "torch's random state": (
             lambda: torch.get_rng_state().numpy().tobytes(),
             lambda state: torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8)),

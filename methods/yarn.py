@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.base import PLAIN_QA, Task
 from methods.base import Answer, Clause, generate
@@ -30,12 +30,10 @@ class Yarn:
     clause: Clause = "oprm"
 
     def __post_init__(self) -> None:
-        from models.rope import check
-
         check_choice("clause", self.clause, Clause)
         if self.factor <= 1:
             raise ValueError(f"factor={self.factor} stretches nothing: expected a number above 1")
-        check(self.engine.model)
+        _check_positions(self.engine.model)
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
         """One prefill and one greedy decoding, both with stretched positions."""
@@ -56,3 +54,9 @@ class Yarn:
             yield
         finally:
             self.engine.window = before
+
+
+def _check_positions(model: Any) -> None:
+    from models.rope import check
+
+    check(model)

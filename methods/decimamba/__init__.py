@@ -43,9 +43,6 @@ class DeciMamba:
     clause: Clause = "oprm"
 
     def __post_init__(self) -> None:
-        from models.decimation import decimable
-
-        decimable(self.engine.model)  # a reader without a delta is refused before it reads
         check_choice("variant", self.variant, Variant)
         check_choice("clause", self.clause, Clause)
         for option, value in (("base", self.base), ("minimum", self.minimum)):
@@ -55,6 +52,7 @@ class DeciMamba:
             raise ValueError(
                 f"beta={self.beta} is outside of 0 to 1: later layers keep no more than earlier ones"
             )
+        _check_layers(self.engine.model)  # a reader without a delta is refused before it reads
         self._plan(1)  # and so is one without those layers
 
     def answer(self, context: str, question: str, *, task: Task = PLAIN_QA) -> Answer:
@@ -93,6 +91,12 @@ class DeciMamba:
         plan = Decimation(layers, base, self.beta, self.minimum, protected)
         check(self.engine.model, plan)
         return plan
+
+
+def _check_layers(model: Any) -> None:
+    from models.decimation import decimable
+
+    decimable(model)
 
 
 def _details(length: int, tail: int, survivors: Survivors) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class LongMamba:
                 f"of python -m methods.longmamba calibrate --clip {self.clip:g}"
             )
         check_source(self.calibration, self.text)
-        kind(self.engine)  # a reader without a delta is refused before it reads
+        kind(self.engine.model)  # a reader without a delta is refused before it reads
         if self.engine.spec.trained_length is not None:
             window_length(self.engine)  # and one that would be calibrated for nothing
         if self.text is None:
@@ -86,7 +86,7 @@ class LongMamba:
 
     @cached_property
     def _theta(self) -> float:
-        return THETA[kind(self.engine)] if self.theta is None else self.theta
+        return THETA[kind(self.engine.model)] if self.theta is None else self.theta
 
     @cached_property
     def _calibrated(self) -> Calibration:
@@ -97,11 +97,11 @@ class LongMamba:
         return read(Calibration, self.engine, self.calibration)
 
 
-def kind(engine: Engine) -> str:
+def kind(model: Any) -> str:
     """Whose steps the reader's are: "heads" or "channels". ReaderError for a reader without a delta."""
     from models.delta import has_heads, mixers
 
-    return "heads" if has_heads(mixers(engine.model)[0]) else "channels"
+    return "heads" if has_heads(mixers(model)[0]) else "channels"
 
 
 def window_length(engine: Engine) -> int:
@@ -128,7 +128,7 @@ def calibrate(engine: Engine, text: str, *, clip: float | None = None, windows: 
     from models.channel_filter import Calibration, table_lengths
     from models.channel_filter import calibrate as measure
 
-    clip = CLIP[kind(engine)] if clip is None else clip
+    clip = CLIP[kind(engine.model)] if clip is None else clip
     if not 0 < clip <= 100 or windows < 1:
         raise ValueError(f"clip={clip:g} percent over {windows} windows: expected 0 to 100 and at least 1")
 

@@ -29,7 +29,7 @@ def _calibrate(asked: Namespace) -> int:
     print(f"{made.windows} windows of {made.trained:,} tokens, clip {made.clip:g} %, {made.seconds:.1f} s")
     for theta in (1e-30, 1e-10, 1e-5, 1e-3, 5e-2, 0.5):
         share = (made.decay > theta).float().mean().item()
-        print(f"theta {theta:g}: {share:.1%} of the {kind(engine)} are global")
+        print(f"theta {theta:g}: {share:.1%} of the {kind(engine.model)} are global")
     return 0
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.base import PLAIN_QA, Task, digest
-from methods.base import Answer, Clause, fit, require_reach
+from methods.base import Answer, Clause, fit, require_delta, require_reach
 from methods.calibration import cached, check_source, details_of, even_windows, read, read_text, weights_of
 from retrievers.base import check_choice
 
@@ -50,23 +50,21 @@ class UPI:
     clause: Clause = "oprm"
 
     def __post_init__(self) -> None:
-        from models.delta import mixers
-
-        mixers(self.engine.model)  # a reader without a delta is refused before it reads
         check_choice("clause", self.clause, Clause)
         if not 0 < self.share <= 1:
             raise ValueError(f"share={self.share:g} slows nothing down: expected above 0, up to 1")
         if self.base is not None and self.base < 1:
             raise ValueError(f"base={self.base} is too small: expected at least 1 token")
+        check_source(self.calibration, self.text)
+        require_delta(self.engine.model)
         base = self.base or self.engine.spec.trained_length
         if base is None:
             raise ValueError(
                 f"the length that {self.engine.spec.name} was trained on is not known: give base=..., in tokens"
             )
-        check_source(self.calibration, self.text)
         require_reach(self.engine, "upi", base + 1, "give a smaller base=...")
         if self.text is None:
-            _ = self._profile  # and so is one without a calibration
+            _ = self._profile  # a reader without a calibration is refused before it reads
 
     @property
     def weights(self) -> dict[str, str]:

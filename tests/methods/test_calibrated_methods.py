@@ -13,7 +13,7 @@ import torch
 from benchmarks.base import Task
 from comparison.provenance import method_version
 from methods import longmamba, upi
-from methods.calibration import folder
+from methods.calibration import even_windows, folder
 from methods.longmamba import LongMamba
 from methods.upi import UPI
 from models.calibration import load
@@ -139,3 +139,11 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
     monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as it is without a home
     with pytest.raises(ValueError, match=r"no home directory .*: set XDG_CACHE_HOME to a folder"):
         folder("upi")
+
+
+def test_windows_are_spaced_evenly_from_the_first_token_to_the_last_and_a_shorter_text_has_none():
+    reader = SimpleNamespace(encode=lambda text: list(range(len(text))))
+    assert even_windows(reader, "ten tokens", 4, 3) == [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]
+    assert even_windows(reader, "four", 4, 1) == [[0, 1, 2, 3]]
+    with pytest.raises(ValueError, match="has 4 tokens: expected at least one window of 5 tokens"):
+        even_windows(reader, "four", 5, 1)

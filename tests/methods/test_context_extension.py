@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.base import Task
-from methods.base import prompt_ids
+from methods.base import fit
 from methods.decimamba import DeciMamba
 from methods.delta_scale import DeltaScale
 from methods.longmamba import CLIP, THETA, LongMamba
@@ -45,7 +45,7 @@ def reader(mamba, cache):
 @pytest.mark.parametrize(("clause", "carried"), [("oprm", False), ("none", False), ("all", True)])
 def test_the_prompt_carries_the_clause_only_where_every_methods_does(name, clause, carried, reader):
     answer = METHODS[name](reader, clause=clause).answer(CONTEXT, "w7", task=TASK)
-    assert answer.details["tokens"] == len(prompt_ids(reader, TASK, CONTEXT, "w7", clause=carried))
+    assert answer.details["tokens"] == len(fit(reader, TASK, TASK.prompt(CONTEXT, "w7", clause=carried))[0])
     assert not answer.truncated
 
 
@@ -61,7 +61,7 @@ def test_a_prompt_that_a_window_cuts_is_marked(name, reader):
 
 @EACH
 def test_the_same_question_has_the_same_answer_and_leaves_the_reader_as_it_was(name, reader):
-    ids = prompt_ids(reader, TASK, CONTEXT, "w7")
+    ids, _ = fit(reader, TASK, TASK.prompt(CONTEXT, "w7"))
     before = reader.prefill([ids]).logits
     method = METHODS[name](reader)
     first, second = (method.answer(CONTEXT, "w7", task=TASK) for _ in range(2))

@@ -11,7 +11,7 @@ import pytest
 from comparison.provenance import ROOMS, imported_modules
 from methods.base import Answer
 from methods.conformance import verdicts
-from methods.contract import ask, check_answer, takes
+from methods.contract import ask, check_answer, explain, glimpse, takes
 from methods.trial import TASK, Trial, example
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +67,7 @@ def test_an_answer_holds_plain_values_that_any_process_can_read():
     checked = check_answer(Answer("x", [(True, 2)], {1: (2, Number(3.5))}, truncated=1), 5)
     assert checked == Answer("x", ((1, 2),), {"1": [2, 3.5]}, truncated=True)
     assert (type(checked.details["1"][1]), type(checked.truncated)) == (float, bool)
+    assert {type(place) for span in checked.spans for place in span} == {int}
     assert check_answer("x", 0) == Answer("x")
     assert check_answer(Answer("x", ()), 0).spans == ()
 
@@ -105,6 +106,26 @@ def test_the_kit_says_of_an_answer_what_the_runner_says(given, check, part):
     assert failed == (check, "FAILED", str(refused.value))
     assert part in failed.why
     assert "\n" not in failed.why
+
+
+def test_an_exception_is_one_line_that_ends_with_the_place_that_raised_it():
+    def fail(problem):
+        raise problem
+
+    def said(problem):
+        with pytest.raises(type(problem)) as caught:
+            fail(problem)
+        return explain(caught.value)
+
+    place = f"(test_contract.py:{fail.__code__.co_firstlineno + 1})"
+    assert said(ValueError("two\n  lines")) == f"ValueError: two lines {place}"
+    assert said(KeyboardInterrupt()) == f"KeyboardInterrupt {place}"
+    assert explain(ValueError("y" * 900)) == f"ValueError: {'y' * 500}"
+
+
+def test_a_value_is_shown_by_its_type_and_its_beginning():
+    assert glimpse("z" * 58) == f"str '{'z' * 58}'"
+    assert glimpse("z" * 59) == f"str '{'z' * 59}..."
 
 
 def test_no_method_s_version_holds_the_contract():

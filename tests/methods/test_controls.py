@@ -11,6 +11,7 @@ from benchmarks.base import PLAIN_QA, Example, Task
 from methods import BUILT_IN, find
 from methods.base import Undefined
 from methods.best_of_chunks import BestOfChunks
+from methods.oprm import OPRM
 from methods.oracle_chunk import OracleChunk
 
 CONTEXT = "aa bb cc dd ee ff gg hh ii jj kk"  # chunks of 4 tokens: aa-dd, ee-hh, ii-kk
@@ -51,9 +52,19 @@ def test_the_oracle_takes_the_chunk_with_most_whole_evidence_and_the_earliest_on
     assert len(answer.spans) == 1
 
 
-def test_the_oracle_says_when_the_borders_cut_all_evidence_and_takes_the_larger_part(scripted):
-    answer = OracleChunk(scripted()).answer(CONTEXT, "q", example=example("dd ee ff"), task=TASK)
-    assert answer.details == {"chunks": 3, "picked": [1], "flags": ["evidence_cut"]}
+@pytest.mark.parametrize(("evidence", "picked"), [("dd ee ff", 1), ("cc dd ee", 0)])
+def test_the_oracle_says_when_the_borders_cut_all_evidence_and_takes_the_larger_part(
+    scripted, evidence, picked
+):
+    answer = OracleChunk(scripted()).answer(CONTEXT, "q", example=example(evidence), task=TASK)
+    assert answer.details == {"chunks": 3, "picked": [picked], "flags": ["evidence_cut"]}
+
+
+def test_the_oracle_s_prompt_carries_the_clause_only_if_all_do(scripted):
+    for clause, carried in (("oprm", False), ("all", True)):
+        engine = scripted()
+        OracleChunk(engine, clause=clause).answer(CONTEXT, "q", example=example("aa"), task=TASK)
+        assert ("or Error" in engine.of("generate")[0]) is carried
 
 
 def test_an_overlap_can_make_cut_evidence_whole(scripted):
@@ -101,6 +112,16 @@ def test_best_of_chunks_can_carry_oprms_wording(scripted):
     engine = scripted(say=right_in())
     BestOfChunks(engine, clause="all").answer(CONTEXT, "q", example=example(), task=TASK)
     assert all(text.endswith("q or Error") for text in engine.of("decode"))
+
+
+@pytest.mark.parametrize(("window", "cut"), [(11, False), (10, True)])
+def test_where_every_chunk_is_decoded_a_cut_of_one_of_them_is_recorded(scripted, window, cut):
+    task = Task("t", "", " {question}", "value", 1)
+    engine = scripted(
+        window=window, chunk_size=6
+    )  # <s> <user> aa bb cc dd ee ff q <reply>, and one new token
+    assert BestOfChunks(engine).answer(CONTEXT, "q", example=example(), task=task).truncated is cut
+    assert OPRM(engine).answer(CONTEXT, "q", task=replace(task, gather="each")).truncated is cut
 
 
 def test_best_of_chunks_holds_one_micro_batch_at_a_time(scripted):

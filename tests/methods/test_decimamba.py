@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.base import PLAIN_QA, Task
-from methods.base import prompt_ids, tail_tokens
+from methods.base import fit, tail_tokens
 from methods.decimamba import DeciMamba
 from methods.full import Full
 from models.decimation import Decimation, decimating
@@ -37,7 +37,7 @@ def test_with_a_beta_below_1_it_is_the_last_layers_budget_up_to_which_nothing_ch
 
 @pytest.mark.parametrize(("variant", "protected"), [("maxp", 1), ("tail", AFTER)])
 def test_the_answer_is_decoded_from_the_decimated_prefill(mamba, variant, protected):
-    ids = prompt_ids(mamba, TASK, CONTEXT, QUESTION)
+    ids, _ = fit(mamba, TASK, TASK.prompt(CONTEXT, QUESTION))
     with decimating(mamba.model, Decimation((0,), 9, 1.0, 3, protected), len(ids)) as survivors:
         prefill = mamba.prefill([ids])
     answer = DeciMamba(mamba, variant=variant, layers=(0,), base=9, minimum=3).answer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.base import Task
-from methods.base import prompt_ids
+from methods.base import fit
 from methods.delta_scale import DeltaScale
 from methods.full import Full
 from models.delta_scaling import scaling
@@ -17,7 +17,7 @@ CONTEXT = " ".join(f"w{i % 50}" for i in range(3, 60))
 
 
 def test_the_answer_is_decoded_from_the_scaled_prefill(mamba):
-    ids = prompt_ids(mamba, TASK, CONTEXT, "w7")
+    ids, _ = fit(mamba, TASK, TASK.prompt(CONTEXT, "w7"))
     with scaling(mamba.model, 0.25):
         prefill = mamba.prefill([ids])
     answer = DeltaScale(mamba, factor=0.25).answer(CONTEXT, "w7", task=TASK)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.base import Task
-from methods.base import prompt_ids
+from methods.base import fit
 from methods.full import Full
 from methods.longmamba import LongMamba, calibrate, window_length
 from models.channel_filter import filtering
@@ -30,7 +30,7 @@ def reader(mamba, cache):
 def test_the_answer_is_decoded_from_the_filtered_prefill(reader):
     made = calibrate(reader, TEXT)
     theta = made.decay.median().item()
-    ids = prompt_ids(reader, TASK, CONTEXT, QUESTION)
+    ids, _ = fit(reader, TASK, TASK.prompt(CONTEXT, QUESTION))
     with filtering(reader.model, made, theta, len(ids)) as kept:
         prefill = reader.prefill([ids])
     answer = LongMamba(reader, theta=theta).answer(CONTEXT, QUESTION, task=TASK)

@@ -120,7 +120,7 @@ def test_a_single_chunk_is_not_ranked(scripted):
     ranker = Fixed()
     answer = ask(scripted(chunk_size=50), ranker)
     assert ranker.queries == []
-    assert answer.details["flags"] == ["single_chunk"]
+    assert answer.details == {"chunks": 1, "picked": [0], "flags": ["single_chunk"], "scores": [0.0]}
 
 
 def test_an_empty_context_is_answered_from_and_flagged(scripted):

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.base import Task
 from methods import find
-from methods.base import fit, generate, prompt_ids
+from methods.base import fit, generate, tail_tokens
 from methods.closed_book import ClosedBook
 from methods.full import Full
 from methods.random_chunk import RandomChunk
@@ -34,16 +34,23 @@ def test_the_clause_reaches_other_methods_than_oprm_only_if_all_carry_it(scripte
             assert engine.of("generate")[0].endswith(" or Error") is carried
 
 
-def test_an_unknown_clause_is_refused(scripted):
-    with pytest.raises(ValueError, match="oprm or all or none"):
-        Full(scripted(), clause="yes")
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("full", "truncate", "random_chunk", "rag", "iterative_summary"),
+        *("oracle_chunk", "best_of_chunks", "oprm"),
+    ],
+)
+def test_an_unknown_clause_is_refused(scripted, method):
+    with pytest.raises(ValueError, match="clause='yes' is unknown: expected oprm or all or none"):
+        find(method)(scripted(), clause="yes")
 
 
 def test_a_prompt_goes_in_the_chat_turn_only_if_the_task_wants_it(scripted):
     engine = scripted()
-    plain, chat = (prompt_ids(engine, replace(BARE, chat=chat), CONTEXT, "q") for chat in (False, True))
-    assert plain == engine.encode(CONTEXT + " q")
-    assert chat == engine.encode(CONTEXT + " q", chat=True) != plain
+    plain, chat = (fit(engine, replace(BARE, chat=chat), CONTEXT)[0] for chat in (False, True))
+    assert plain == engine.encode(CONTEXT)
+    assert chat == engine.encode(CONTEXT, chat=True) != plain
 
 
 def test_a_missing_question_is_refused(scripted):
@@ -85,6 +92,16 @@ def test_text_that_grows_when_it_is_encoded_again_still_fits_the_window(scripted
     assert 1 < len(ids) <= 10
 
 
+@pytest.mark.parametrize(("more", "length"), [(1, 9), (2, 10)])
+def test_a_cut_that_comes_out_longer_is_cut_by_no_more_than_it_takes(scripted, more, length):
+    """Room for 10: the halves of 4 and 4 words with a start token, or 3 and 3."""
+    engine = scripted(window=14)
+    decode = engine.text
+    engine.text = lambda ids: decode(ids) + " ." * more if engine.ids["<s>"] in ids else " " + decode(ids)
+    ids, _ = fit(engine, BARE, CONTEXT)
+    assert len(ids) == length
+
+
 def test_a_window_too_short_for_any_prompt_is_an_error(scripted):
     with pytest.raises(ValueError, match="window of 3 tokens"):
         fit(scripted(window=3), replace(BARE, chat=True), CONTEXT)
@@ -95,6 +112,14 @@ def test_a_task_that_allows_longer_answers_than_the_window_leaves_the_prompt_hal
     ids, cut = fit(scripted(window=16), endless, CONTEXT)
     assert (1 < len(ids) <= 8, cut) == (True, True)
     assert fit(scripted(window=22), endless, CONTEXT) == fit(scripted(window=None), endless, CONTEXT)
+
+
+@pytest.mark.parametrize("context", ["a b", "a #", "a @", "", "a q or Error"])
+def test_the_tail_is_counted_with_its_clause_and_its_chat_turn_and_is_never_nothing(scripted, context):
+    engine = scripted()
+    for chat, clause, tokens in ((False, False, 1), (False, True, 3), (True, False, 2), (True, True, 4)):
+        assert tail_tokens(engine, replace(BARE, chat=chat), context, "q", clause=clause) == tokens
+    assert tail_tokens(engine, replace(BARE, before="{question} ", after=""), context, "q") == 1
 
 
 def test_closed_book_reads_nothing_of_the_context(scripted):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.base import Task
-from methods.base import prompt_ids
+from methods.base import fit
 from methods.delta_scale import DeltaScale
 from methods.full import Full
 from methods.upi import UPI, calibrate, window_length
@@ -28,7 +28,7 @@ def reader(mamba, cache):
 
 def test_the_answer_is_decoded_from_a_prefill_with_the_widest_slowed_down(reader):
     made = calibrate(reader, TEXT, windows=2)
-    ids = prompt_ids(reader, TASK, CONTEXT, "w7")
+    ids, _ = fit(reader, TASK, TASK.prompt(CONTEXT, "w7"))
     plain = reader.prefill([ids])
     with scaling(reader.model, 1 / 3, made.widest(0.2)):
         prefill = reader.prefill([ids])

@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.base import Task
-from methods.base import prompt_ids
+from methods.base import fit
 from methods.full import Full
 from methods.yarn import Yarn
 from models.engine import Engine
@@ -34,7 +34,7 @@ def transformer(mamba):
 
 
 def test_the_whole_prompt_is_read_and_answered_with_stretched_positions(transformer):
-    ids = prompt_ids(transformer, TASK, " ".join(CONTEXT.split()[:20]), "w7")
+    ids, _ = fit(transformer, TASK, TASK.prompt(" ".join(CONTEXT.split()[:20]), "w7"))
     assert len(ids) <= 32
     assert Full(transformer).answer(CONTEXT, "w7", task=TASK).truncated
     answer = Yarn(transformer, factor=4.0).answer(CONTEXT, "w7", task=TASK)
@@ -60,7 +60,7 @@ def test_the_prompt_carries_the_clause_only_where_every_methods_does(
     read = []
     monkeypatch.setattr(transformer, "generate", lambda ids, *_, **__: read.append(ids) or "")
     Yarn(transformer, clause=clause).answer("w3 w4", "w7", task=task)
-    assert read == [prompt_ids(transformer, task, "w3 w4", "w7", clause=carried)]
+    assert read == [fit(transformer, task, task.prompt("w3 w4", "w7", clause=carried))[0]]
 
 
 def test_a_reader_whose_window_is_not_known_is_refused(transformer):
