@@ -91,16 +91,13 @@ def packages() -> Finding:
 
 def extras() -> Iterator[Finding]:
     """The optional parts, each with the line that installs it. Those of CUDA have findings of their own."""
-    optional = {name: wanted for name, wanted in requirements().items() if name}
-    whole = {name for name, wanted in optional.items() if not standing(wanted)[1]}
-    for name, wanted in optional.items():
-        here, lacking = standing(wanted)
-        if name == "cuda":
-            continue
+    stands = {name: standing(wanted) for name, wanted in requirements().items() if name not in ("", "cuda")}
+    for name, (here, lacking) in stands.items():
+        other = ONE_IS_ENOUGH.get(name)
         if not lacking:
             yield Finding(f"extra {name}", "ok", ", ".join(here))
-        elif ONE_IS_ENOUGH.get(name) in whole:
-            yield Finding(f"extra {name}", "note", f"not needed beside {ONE_IS_ENOUGH[name]}")
+        elif other in stands and not stands[other][1]:
+            yield Finding(f"extra {name}", "note", f"not needed beside {other}")
         else:
             yield Finding(f"extra {name}", "missing", f"{', '.join(lacking)}: {INSTALL} '.[{name}]'")
 

@@ -12,7 +12,7 @@ import methods
 from benchmarks.base import CountTokens
 from comparison.grid import PlannedTask
 from comparison.plan import Plan, Resolved
-from reports.planning import PlannedCost, PlannedSize, plan_lines, planned_cost
+from reports.planning import PlannedSize, plan_lines, planned_cost
 
 SAMPLED = 10
 """Examples a task whose tokens are counted."""
@@ -51,7 +51,7 @@ def _reads(
     settings = {"overlap": str(plan.reader.overlap)} | given
     tokens, calls = 0.0, 0.0
     for planned, (lengths, wording) in zip(tasks, counted, strict=True):
-        cost: PlannedCost | None = planned_cost(
+        cost = planned_cost(
             entry.reads if entry else "",
             settings,
             lengths,

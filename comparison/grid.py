@@ -149,9 +149,9 @@ def _planned(plan: Plan, benchmark: Resolved, task_set: TaskSet) -> PlannedTask:
     task = task_set.task
     if benchmark.label != benchmark.spec:
         task = replace(task, name=f"{benchmark.label}-{task.name}")
-    _check_names(task, task_set.outlines)
-    metrics.version(task.metric)  # an unknown metric is an error here and not after the first answer
     outlines = task_set.outlines
+    _check_names(task, outlines)
+    metrics.version(task.metric)  # an unknown metric is an error here and not after the first answer
     _check_ids(task, outlines, task_set.left_out)
     places = take_evenly(outlines, plan.limit)
     examples = Chosen(task_set.examples, places)
@@ -184,9 +184,9 @@ def _check_names(task: Task, outlines: Sequence[Outline]) -> None:
     """Raises `PlanError` for a name that cannot be shown, or that a report has for a sum over others."""
     if not task.name.isprintable():
         raise PlanError(f"task {task.name!r} holds a character that cannot be printed: expected plain text")
-    if task.name == MACRO:
+    if task.name in (MACRO, ALL):
         raise PlanError(
-            f"a task is called {MACRO!r}, as reports call the mean over tasks: name its benchmark (LABEL=SPEC)"
+            f"a task is called {task.name!r}, as reports call all tasks together: name its benchmark (LABEL=SPEC)"
         )
     if any(outline.bucket == ALL for outline in outlines):
         raise PlanError(

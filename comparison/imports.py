@@ -13,7 +13,7 @@ Exercised by ``pytest tests/comparison/test_imported_predictions.py``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from comparison.records import canonical_digest
 from methods.base import Answer, Undefined
 
 RULES = 2
-"""Of the scoring of imports; by the first, "Error" in qasper was read as that set's own word."""
+"""The version of how imports are scored."""
 
 MIXED = (
     "of other data, or in another order (LongBench's runner interleaves them on several GPUs): give every row "
@@ -99,8 +99,8 @@ class _Row:
 
 def parse_import(text: str) -> tuple[str, Path]:
     """``LABEL=DIR``. ImportFolderError for anything else, and for a folder without any ``.jsonl``."""
-    label, equals, folder = (part.strip() for part in text.partition("="))
-    if not equals or not label or not folder or not text.isprintable():
+    label, _, folder = (part.strip() for part in text.partition("="))
+    if not label or not folder or not text.isprintable():
         raise ImportFolderError(f"--import-predictions {text!r}: expected LABEL=DIR")
     path = Path(folder)
     if not os.path.isdir(path) or not any(path.glob("*.jsonl")):  # is_dir raises for a name that is too long
@@ -143,7 +143,6 @@ def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> P
         return Predictions()
     rows = _rows(path, task)
     found, how, other = _by_id(rows, outlines), "paired by _id", "of other data"
-    by_id = found is not None
     if found is None:
         found, how, other = _by_order(label, path, rows, task, outlines), "paired by order", MIXED
         if _mismatch(found) and (by_answers := _by_answers(found)):
@@ -154,12 +153,13 @@ def pair(label: str, folder: Path, task: Task, outlines: Sequence[Outline]) -> P
             f"task {task.name}: these predictions are {other}"
         )
     pairs = {outline.id: row for outline, row in found}
+    places = {row.place for row in pairs.values()}
     return Predictions(
         texts={example: str(row.row[row.field]) for example, row in pairs.items() if not row.reason},
         reasons={example: row.reason for example, row in pairs.items() if row.reason},
         how=how,
-        unread=[row.reason for row in rows if not row.row] if by_id else [],
-        unknown=_unknown(rows, pairs.values()) if by_id else [],
+        unread=[row.reason for row in rows if not row.row and row.place not in places],
+        unknown=_unknown(rows, places),
     )
 
 
@@ -223,13 +223,12 @@ def _by_answers(pairs: Sequence[tuple[Outline, _Row]]) -> list[tuple[Outline, _R
     return [(outline, rows[answers]) for answers, outline in outlines.items()]
 
 
-def _unknown(rows: Sequence[_Row], paired: Iterable[_Row]) -> list[str]:
-    """The readable rows that were paired with no example, each with why."""
-    places = {row.place for row in paired}
+def _unknown(rows: Sequence[_Row], places: Container[str]) -> list[str]:
+    """The readable rows that stand at none of the `places` that were paired with an example, each with why."""
     seen: set[str] = set()
     found = []
     for row in (row for row in rows if row.row):
-        name = str(row.row["_id"])
+        name = str(row.row.get("_id"))
         if row.place not in places:
             why = "came before" if name in seen else "no example has"
             found.append(f"{row.place} has the _id {name[:60]!r}, which {why}")

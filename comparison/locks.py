@@ -25,11 +25,10 @@ def writer_lock(run_dir: Path, writer: str) -> Iterator[None]:
     simply taken over; the pid inside is for the message. It is entered under the `folder_lock`, with `run.json`
     written before that is given back: shards that begin together must agree on one limit.
     """
+    refuse_rivals(run_dir, writer)
     path = run_dir / "records" / f"{writer}.lock"
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    refuse_rivals(run_dir, writer)
-    with disk_errors(path):
         file = path.open("a+", encoding="utf-8")
         fcntl.flock(file, fcntl.LOCK_EX)  # at most a look of `running_writers` is in the way
         file.truncate(0)

@@ -117,21 +117,19 @@ def to_items(value: Any) -> tuple[Item, ...]:
 
 def annotation(factory: Factory, parameter: inspect.Parameter) -> Any:
     """The type that an option is annotated with, or its default's where there is no usable annotation."""
-    written = parameter.annotation
-    if isinstance(written, str):
-        written = _look_up(written, factory)
+    written = _look_up(parameter.annotation, factory)
     if written is parameter.empty or written is Any:
         default = parameter.default
         return Any if default is parameter.empty or default is None else _type_of(default)
     return written
 
 
-def _look_up(text: str, factory: Factory) -> Any:
+def _look_up(written: Any, factory: Factory) -> Any:
+    """An annotation, a string or not, without what ``Annotated`` adds to it."""
     maker = inspect.unwrap(factory)
     names = vars(sys.modules.get(getattr(maker, "__module__", ""), typing))
-    written = types.SimpleNamespace(__annotations__={"option": text})
     try:
-        return typing.get_type_hints(written, dict(names), include_extras=True)["option"]
+        return typing.get_type_hints(types.SimpleNamespace(__annotations__={"": written}), dict(names))[""]
     except Exception:  # a name that is imported for type checkers only, or no type
         return Any
 
@@ -148,8 +146,6 @@ class _Mismatch(Exception):
 
 def _convert(items: tuple[Item, ...], expected: Any) -> Any:
     origin, inner = typing.get_origin(expected), typing.get_args(expected)
-    if origin is typing.Annotated:
-        return _convert(items, inner[0])
     if origin in (typing.Union, types.UnionType):
         return _first(items, sorted(inner, key=lambda choice: choice is str))
     if origin is typing.Literal:

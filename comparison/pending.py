@@ -126,7 +126,7 @@ def find_pending(
     run: dict[str, Any],
     contenders: Sequence[Contender],
     planned: PlannedTask,
-    shard: Shard | None = None,
+    shard: Shard | None,
 ) -> list[Group]:
     """What is left of one task (of one shard's part of it), by method."""
     count = len(planned.examples)

@@ -11,10 +11,11 @@ import os
 import tomllib
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import benchmarks
@@ -51,6 +52,8 @@ EXECUTORS = ("serial", "ray")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 RANKERS = ("retriever", "candidates", "retrievers")
 """The options of methods and of rankers that name rankers, which must be found before a model is loaded."""
+SUITE = ("methods.", "retrievers.")
+"""What the modules of built-in methods and rankers begin with."""
 REGISTRIES = {one.kind: one for one in (methods.REGISTRY, benchmarks.REGISTRY, retrievers.REGISTRY)}
 
 
@@ -121,12 +124,12 @@ class Plan:
     trust_remote_code: bool
     data_dir: Path | None
     out: Path
-    imports: Mapping[str, Path] = field(default_factory=dict)
-    shard: Shard | None = None
-    timeout: float | None = None
-    executor: str = "serial"
-    workers: int | None = None
-    ray_address: str | None = None
+    imports: Mapping[str, Path]
+    shard: Shard | None
+    timeout: float | None
+    executor: str
+    workers: int | None
+    ray_address: str | None
 
     @property
     def writer(self) -> str:
@@ -156,13 +159,16 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
     reader = at_revision(reader_spec(settings["model"]), settings["revision"])
     chosen = [resolve("method", text) for text in settings["method"]]
     folders = [parse_import(text) for text in settings["import-predictions"]]
-    chosen += [_imported(label) for label, _ in folders]
+    chosen += [Resolved(label, "imported", "imported", Imported, {}, {}) for label, _ in folders]
     baseline, chosen = _with_baseline(settings["baseline"], chosen)
     _refuse_doubles("method", chosen)
     asked = [resolve("benchmark", text) for text in settings["benchmark"]]
     _refuse_doubles("benchmark", asked)
     for benchmark in asked:
         _check_readable(reader, benchmark)
+    for method in chosen:
+        if not method.imported:
+            _check_values(reader, method)
     data_dir = settings["data-dir"]
     return Plan(
         reader=reader,
@@ -289,11 +295,6 @@ def rankers_of(resolved: Resolved) -> list[Callable[..., Any]]:
     return found
 
 
-def _imported(label: str) -> Resolved:
-    name = "imported"
-    return Resolved(label, name, name, Imported, {}, {})
-
-
 def _find(kind: str, name: str) -> Callable[..., Any]:
     """The registry's factory. A name that is not there is a ValueError; a module that is there and
     breaks while it is imported fails with its own traceback, for its author to read."""
@@ -317,13 +318,13 @@ def _leads_nowhere(cause: BaseException) -> bool:
     return isinstance(cause, AttributeError | ModuleNotFoundError) and not own
 
 
-def _with_baseline(text: str, chosen: Sequence[Resolved]) -> tuple[str, list[Resolved]]:
+def _with_baseline(text: str, chosen: list[Resolved]) -> tuple[str, list[Resolved]]:
     """The baseline's label, and the methods with it: named by label or SPEC, put first if absent."""
-    if any(method.label == text for method in chosen):
-        return text, list(chosen)
+    labels = {method.label for method in chosen}
+    if text in labels:
+        return text, chosen
     baseline = resolve("method", text)
-    present = any(method.label == baseline.label for method in chosen)
-    return baseline.label, [*chosen] if present else [baseline, *chosen]
+    return baseline.label, chosen if baseline.label in labels else [baseline, *chosen]
 
 
 def _refuse_doubles(kind: str, chosen: Iterable[Resolved]) -> None:
@@ -341,6 +342,19 @@ def _check_readable(reader: ReaderSpec, benchmark: Resolved) -> None:
             f"--model {reader.name} reads only the suite's synthetic English, which {benchmark.name} is "
             f"not: name another reader, as --model {other} (or any hub id or folder)"
         )
+
+
+def _check_values(reader: ReaderSpec, method: Resolved) -> None:
+    """Raises `PlanError` for option values that a built-in method refuses: it is built on a reader of which no more is
+    known than its row, and looks at its options and that row before it misses the rest."""
+    factories = (method.factory, *rankers_of(method))
+    if not all(factory.__module__.startswith(SUITE) for factory in factories):
+        return  # what a plugin does with a reader that is none, nobody can say
+    with suppress(AttributeError):
+        try:
+            method.factory(SimpleNamespace(spec=reader), **method.options)
+        except ValueError as problem:
+            raise PlanError(f"method {method.label}: {problem}") from problem
 
 
 def listing() -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from comparison.plan import PlanError
+from comparison.plan import SUITE, PlanError
 from models.revision import LOCAL, folder_revision
 from models.specs import ReaderSpec
 
@@ -37,7 +37,6 @@ PACKAGES = tuple(
 ROOMS = ("methods", "models", "retrievers")
 OTHER_ROOMS = ("benchmarks", "comparison", "reports", "run_compare")
 READ_BY_ALL = ("models/engine.py", "methods/base.py", "benchmarks/base.py")
-NO_WEIGHTS: Mapping[str, str] = MappingProxyType({})
 _seen: dict[Path, tuple[Any, bytes]] = {}
 
 
@@ -104,16 +103,14 @@ def session(kernel: str, device: str, gpu: str = "") -> dict[str, Any]:
 
 def method_version(
     factory: Callable[..., Any],
-    weights: Mapping[str, str] = NO_WEIGHTS,
+    weights: Mapping[str, str] = MappingProxyType({}),
     rankers: Iterable[Callable[..., Any]] = (),
 ) -> str:
     """Sixteen hex digits over the source files behind a method and the factories of its `rankers` (see the module's
     docstring), and over its own `weights`: names with a revision (a hub id's commit), and folders, which are what
     is in them. Raises `PlanError` for code that is in no file."""
     makers = [inspect.unwrap(one) for one in (factory, *rankers)]
-    own = [
-        maker.__module__ for maker in makers if not maker.__module__.startswith(("methods.", "retrievers."))
-    ]
+    own = [maker.__module__ for maker in makers if not maker.__module__.startswith(SUITE)]
     revisions = [
         f"{path}@{revision}" if revision or not Path(path).is_dir() else folder_revision(Path(path))
         for path, revision in sorted(weights.items())

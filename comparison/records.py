@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -84,8 +84,7 @@ class Record:
         return not self.final
 
     def to_json(self) -> dict[str, Any]:
-        row = {name.name: getattr(self, name.name) for name in fields(self)}
-        return row | {name: dict(row[name]) for name in ("tags", "cost", "details")}
+        return vars(self) | {name: dict(getattr(self, name)) for name in ("tags", "cost", "details")}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Record:
@@ -195,7 +194,7 @@ class RecordFile:
 def _cut_torn_line(path: Path) -> None:
     """Truncate the file to its last whole line."""
     content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
+    if not content.endswith(b"\n"):
         os.truncate(path, content.rfind(b"\n") + 1)
 
 

@@ -31,20 +31,13 @@ from comparison.folder import (
     write_run,
 )
 from comparison.grid import PlannedTask
-from comparison.pending import (
-    Group,
-    Job,
-    asked_methods,
-    contenders_of,
-    count_missing,
-    find_pending,
-)
+from comparison.pending import Group, Job, asked_methods, contenders_of, count_missing, find_pending
 from comparison.plan import Plan, PlanError
 from comparison.records import Record, RecordFile
 from comparison.schedule import Workforce
 from comparison.scoring import score_again, score_text
 from comparison.workers import LocalWorkers, Setup, Workers
-from methods.base import Answer, Undefined
+from methods.base import Undefined
 
 FAILURES_IN_A_ROW = 5
 SILENCE = 600  # seconds in which a log, where no progress bar is seen, is told nothing
@@ -244,7 +237,7 @@ def _imported(job: Job) -> Given:
     try:
         return Given(job.group.planned.predictions[job.label].answer(job.example().id))
     except Undefined as reason:
-        return Given(Answer(""), f"{records.UNDEFINED}{reason}")
+        return Given(error=f"{records.UNDEFINED}{reason}")
 
 
 def record_of(run: dict[str, Any], job: Job, given: Given) -> Record:

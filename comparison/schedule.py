@@ -15,7 +15,6 @@ from typing import Self
 from comparison.answering import Facts, Given
 from comparison.pending import Job
 from comparison.workers import Failed, Gone, Message, WorkerError, Workers
-from methods.base import Answer
 from models.meter import Cost
 
 STARTS = 3
@@ -154,4 +153,4 @@ def _check_same(one: Facts, other: Facts) -> None:
 
 def _failure(error: str, began: float) -> Given:
     seconds = {"total": time.monotonic() - began}
-    return Given(Answer(""), error, Cost(seconds=seconds).to_json())
+    return Given(error=error, cost=Cost(seconds=seconds).to_json())

@@ -8,7 +8,6 @@ Exercised by ``pytest tests/comparison/test_scoring.py``.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,7 +36,7 @@ def score_text(
 def check_score(score: Any) -> float:
     """A metric's result as a float. ValueError unless it is 0 to 1."""
     value = float(score)
-    if not (math.isfinite(value) and 0.0 <= value <= 1.0):
+    if not 0.0 <= value <= 1.0:
         raise ValueError(f"the metric gave {value}, expected 0 to 1")
     return value
 

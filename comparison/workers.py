@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context, resource_tracker
@@ -120,8 +120,9 @@ class LocalWorkers:
             self._running[worker][1].send(question)
 
     def wait(self, seconds: float | None) -> list[tuple[int, Message]]:
-        workers = {pipe: worker for worker, (_, pipe) in self._running.items()}
-        return [(workers[pipe], self._receive(workers[pipe])) for pipe in _ready(workers, seconds)]
+        ready = connection.wait([pipe for _, pipe in self._running.values()], seconds)
+        sent = [worker for worker, (_, pipe) in self._running.items() if pipe in ready]
+        return [(worker, self._receive(worker)) for worker in sent]
 
     def _receive(self, worker: int) -> Message:
         process, pipe = self._running[worker]
@@ -146,12 +147,6 @@ class LocalWorkers:
             process.kill()
         for worker in list(self._running):
             self.kill(worker)
-
-
-def _ready(pipes: Any, seconds: float | None) -> Iterator[connection.Connection]:
-    for pipe in connection.wait(pipes, seconds):
-        assert isinstance(pipe, connection.Connection)
-        yield pipe
 
 
 def _serve(pipe: connection.Connection, setup: Setup, driver: int) -> None:

@@ -110,8 +110,9 @@ def test_names_that_reports_have_for_sums_are_refused_before_anything_is_answere
         monkeypatch.setattr("comparison_fakes.words", lambda count_tokens: [task_set])
         return load(spec)[1][0].task.name
 
-    with pytest.raises(PlanError, match=r"a task is called 'macro'.*LABEL=SPEC"):
-        load_as("macro", "a")
+    for name in ("macro", "all"):
+        with pytest.raises(PlanError, match=rf"a task is called '{name}'.*LABEL=SPEC"):
+            load_as(name, "a")
     with pytest.raises(PlanError, match="task words has a bucket called 'all'"):
         load_as("words", ["a", "all"])
     assert load_as("macro", ["a", "All"], "mine=comparison_fakes:words") == "mine-macro"

@@ -13,6 +13,7 @@ from benchmarks.base import Outline, Task
 from benchmarks.longbench.score import score_folder
 from comparison.imports import ImportFolderError, pair, pair_all, parse_import
 from comparison.records import read_records
+from methods.base import Undefined
 
 TASK = Task("words_e", "", "{question}", "value", 8)
 OUTLINES = [Outline(f"words-{n}", "a", (f"word{n}",)) for n in range(6)]
@@ -55,6 +56,7 @@ def test_a_torn_row_beside_ids_is_named_and_counted(folder):
     assert sorted(found.texts) == ["words-0", "words-1"]
     assert "paired by _id, 1 rows unreadable (" in found.describe()
     assert "words.jsonl:3 is not a whole JSON object" in found.describe()
+    assert not found.unknown
 
 
 def test_rows_of_no_example_and_a_second_row_of_one_are_counted_and_named(folder):
@@ -214,11 +216,38 @@ def test_a_torn_row_keeps_its_place_and_leaves_its_example_undefined(folder):
     assert "4 predictions imported, paired by order, 2 rows unreadable (" in found.describe()
 
 
-@pytest.mark.parametrize("text", ["theirs", "=here", "theirs=", "theirs=nowhere"])
-def test_what_is_no_label_and_folder_is_refused(text, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        *((text, "expected LABEL=DIR$") for text in ("theirs", "=here", "theirs=", "their\x1bs=here")),
+        *((text, "is no folder with") for text in ("theirs=nowhere", "theirs=.", "theirs=" + "a" * 5000)),
+    ],
+)
+def test_what_is_no_label_and_folder_is_refused(text, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ImportFolderError, match=r"^--import-predictions"):
+    with pytest.raises(ImportFolderError, match=f"^--import-predictions .*{said}"):
         parse_import(text)
+
+
+def test_blanks_around_a_label_and_its_folder_are_no_part_of_them(folder):
+    write(folder, list(predictions()))
+    assert parse_import(f" theirs = {folder} ") == ("theirs", folder)
+
+
+def test_blank_lines_are_no_rows_and_a_file_without_any_is_too_short(folder):
+    first, *others = predictions(ids=False)
+    write(folder, ["", first, "  ", *others])
+    assert len(pair("theirs", folder, TASK, OUTLINES).texts) == 6
+    write(folder, [""])
+    with pytest.raises(ImportFolderError, match="has 0 rows and task words_e has 6 examples"):
+        pair("theirs", folder, TASK, OUTLINES)
+
+
+def test_an_answer_that_was_not_imported_is_undefined_with_the_reason(folder):
+    write(folder, list(predictions())[:5])
+    for task, reason in ((TASK, "not in the import"), (replace(TASK, name="more"), "no file for this task")):
+        with pytest.raises(Undefined, match=f"^{reason}$"):
+            pair("theirs", folder, task, OUTLINES).answer("words-5")
 
 
 def test_an_import_is_a_method_of_the_run_without_cost(run, folder, tmp_path):

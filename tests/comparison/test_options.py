@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -32,7 +32,10 @@ def factory(
     names: list[str] = [],  # noqa: B006
     path: Path = Path("data"),
     mixed: Literal["auto"] | int = "auto",
+    word: str | int | None = "x",
+    table: dict = {},  # noqa: B006
     hidden: Unknown = 3,
+    noted: Annotated[int, "a note"] = 3,
     free=None,
     anything: Any = 0.5,
 ):
@@ -49,6 +52,7 @@ def bind(text):
         ("size=512", "size", 512),
         ("size=2k", "size", 2000),
         ("size=none", "size", None),
+        ("noted=2k", "noted", 2000),
         ("rate=1e-3", "rate", 0.001),
         ("rate=2", "rate", 2.0),
         ("fast=False", "fast", False),
@@ -63,6 +67,9 @@ def bind(text):
         ("path=/tmp/a b.jsonl", "path", Path("/tmp/a b.jsonl")),
         ("mixed=7", "mixed", 7),
         ("mixed=auto", "mixed", "auto"),
+        ("word=none", "word", None),
+        ("word=7", "word", 7),
+        ("word=none of it", "word", "none of it"),
         ("hidden=4", "hidden", 4),
         ("free=none", "free", None),
         ("free=7", "free", 7),
@@ -80,6 +87,7 @@ def test_a_value_has_the_type_of_its_option(text, name, value):
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
+        ("noted=x", ["option noted is 'x'", "a whole number"]),
         ("size=big", ["option size is 'big'", "a whole number (1k = 1000) or none"]),
         ("size=1.5", ["option size"]),
         ("size=1;2", ["option size is '1;2'"]),
@@ -89,6 +97,7 @@ def test_a_value_has_the_type_of_its_option(text, name, value):
         ("fast=1", ["option fast", "true or false"]),
         ("order=best", ["expected rank or document"]),
         ("lengths=1;x", ["a list with ';' of: a whole number"]),
+        ("table=a", ["option table is 'a', expected a dict"]),
         ("shape=1", ["option shape"]),
         ("mixed=x", ["auto or a whole number"]),
         ("size=dense(a=1)", ["option size"]),
@@ -101,6 +110,11 @@ def test_a_wrong_value_or_name_says_what_was_expected(text, parts):
         bind(text)
     for part in parts:
         assert part in str(refusal.value)
+
+
+def test_a_list_is_described_by_what_it_holds():
+    assert options.describe(tuple[int, ...]) == "a list with ';' of: a whole number (1k = 1000)"
+    assert options.describe(tuple[int, str]) == "a list with ';' of: a whole number (1k = 1000), text"
 
 
 def test_an_option_without_a_default_must_be_given():
@@ -126,6 +140,18 @@ def test_only_what_differs_from_its_default_is_in_a_label():
 
 def test_a_default_given_or_left_out_makes_the_same_key_text():
     assert options.as_text(factory, bind("rate=1,lengths=1k;4k")) == options.as_text(factory, {})
+
+
+def test_key_text_is_what_a_user_would_write():
+    written = {
+        "size": "none",
+        "rate": "1",
+        "fast": "true",
+        "lengths": "1000;4000",
+        "shape": "1;a",
+        "names": "",
+    }
+    assert written.items() <= options.as_text(factory, {}).items()
 
 
 def test_key_text_of_an_object_names_its_type_and_no_address():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import traceback
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +17,7 @@ import benchmarks
 from comparison import plan
 from comparison.plan import PlanError, Shard, make_plan, read_config, resolve
 
+ROOT = Path(__file__).parents[2]
 STEADY = settings(derandomize=True, deadline=None)
 
 
@@ -102,6 +106,55 @@ def test_an_unknown_name_or_option_is_refused_with_what_was_meant(method, part):
     with pytest.raises(ValueError, match=r"^[^\n]*$") as refusal:
         make_plan({"method": [method]})
     assert part.replace("'", "") in str(refusal.value).replace("'", "")
+
+
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [
+        ("oprm:chunk_size=0", "chunk size 0 is too small"),
+        ("oprm:m=3", "give candidates=RANKER"),
+        ("oprm:candidates=prp(m=1)", "m=1 is too small"),
+        ("rag:k=0", "k=0 is too small"),
+        ("rag:budget=249", "expected chunk_size (250) or more"),
+        ("rag:retriever=hybrid(k0=-1.0)", "k0=-1.0 is below zero"),
+        ("rag:retriever=cross_encoder(window=3)", "window=3 is too small"),
+        ("truncate:budget=0", "budget=0 is too small"),
+        ("oracle_chunk:overlap=250", "overlap 250 does not fit chunks of 250 tokens"),
+        ("iterative_summary:summary_tokens=0", "summary_tokens=0 is too small"),
+        ("decimamba:beta=2.0", "beta=2.0 is outside of 0 to 1"),
+        ("longmamba:theta=1.0", "theta=1.0 is no share of a state"),
+        ("upi:text=nowhere.txt", "text=nowhere.txt is not there"),
+        ("delta_scale:factor=-1.0", "factor=-1.0 is too small"),
+        ("yarn:factor=1.0", "factor=1.0 stretches nothing"),
+    ],
+)
+def test_a_value_that_a_built_in_method_refuses_is_refused_before_weights_are_read(method, part):
+    for asked in ({"method": [method]}, {"baseline": method}):
+        with pytest.raises(PlanError, match=rf"^method {re.escape(method)}: [^\n]*{re.escape(part)}[^\n]*$"):
+            make_plan(asked)
+
+
+def test_values_are_tried_on_the_row_of_the_reader_that_was_asked_for():
+    assert labels(method=["rag:budget=250"]) == ["full", "rag:budget=250"]
+    with pytest.raises(PlanError, match=r"expected chunk_size \(512\) or more"):
+        make_plan({"method": ["rag:budget=250"], "model": "smollm2"})
+
+
+def test_plugins_are_built_by_the_run_alone(tmp_path, monkeypatch):
+    (tmp_path / "picky.py").write_text("class Ranker:\n    def __init__(self, engine):\n        1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ["comparison_fakes:Shy", "rag:retriever=picky:Ranker"]
+    assert labels(method=own, baseline=own[0]) == own
+
+
+def test_a_plan_of_all_methods_loads_no_torch():
+    code = (
+        "import sys, methods; from comparison.plan import make_plan;"
+        "make_plan({'method': [*methods.BUILT_IN, 'hybrid=rag:retriever=hybrid', 'prp=rag:retriever=prp']});"
+        "print({'torch', 'transformers', 'numba'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
 def test_an_unknown_benchmark_and_reader_are_refused():

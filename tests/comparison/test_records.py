@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -70,6 +71,7 @@ def test_a_torn_last_line_is_left_out_when_read_and_cut_off_when_written_on(tmp_
 def test_a_file_of_one_torn_line_starts_again(tmp_path):
     path = tmp_path / "r.jsonl"
     path.write_bytes(b'{"half": ')
+    assert records.read_file(path) == []
     write(path, record(0))
     assert records.read_file(path) == [record(0)]
 
@@ -99,6 +101,7 @@ def test_a_bad_line_names_its_file_and_number(tmp_path, line):
         ({"cost": {"seconds": None}}, r"cost\.seconds is null, expected an object"),
         ({"cost": {"calls": "2"}}, r'cost\.calls is "2", expected a number'),
         ({"answers": ["x", 1]}, "answers holds 1, expected text"),
+        ({"spans": [["x", 4]]}, "invalid literal for int.*"),
         ({"cost": {"seconds": {"read": 1, "total": "x"}}}, r'cost\.seconds holds "x", expected a number'),
     ],
 )
@@ -107,6 +110,20 @@ def test_a_field_of_another_type_is_named_with_its_file_and_line(tmp_path, chang
     path.write_text(json.dumps(record(0).to_json()) + "\n" + json.dumps(record(1).to_json() | changed) + "\n")
     with pytest.raises(RecordError, match=rf"r\.jsonl:2: not a record: {said}$"):
         records.read_file(path)
+
+
+def test_a_record_of_another_schema_is_refused_even_where_every_field_is_known(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps(record(0).to_json() | {"schema": 2}) + "\n")
+    with pytest.raises(RecordError, match="record schema 2, expected 1: another version wrote it"):
+        records.read_file(path)
+
+
+def test_a_number_that_json_has_no_word_for_is_not_written(tmp_path):
+    path = tmp_path / "r.jsonl"
+    with RecordFile(path) as file, pytest.raises(ValueError, match="not JSON compliant"):
+        file.append(record(0, details={"entropy": float("nan")}))
+    assert path.read_bytes() == b""
 
 
 def test_a_full_disk_is_one_error_and_keeps_the_records_before_it(tmp_path):
@@ -134,11 +151,14 @@ def test_a_folder_that_is_a_file_is_one_error(tmp_path):
 
 
 def test_whole_files_are_replaced_and_leave_nothing_behind(tmp_path):
-    path = tmp_path / "folder" / "run.json"
+    path = tmp_path / "new" / "folder" / "run.json"
     records.write_whole(path, "old")
     records.write_whole(path, "new \udc80")
     assert path.read_text() == "new \\udc80"
     assert os.listdir(path.parent) == ["run.json"]
+    with pytest.raises(RecordError, match=rf"cannot write {path.parent}: Is a directory; the records"):
+        records.write_whole(path.parent, "text")
+    assert os.listdir(tmp_path / "new") == ["folder"]
 
 
 def run_folder(tmp_path, version="v2"):
@@ -150,9 +170,9 @@ def test_an_answer_takes_the_place_of_an_error_and_never_the_other_way(tmp_path)
     path = run_folder(tmp_path, "")
     other = path.with_name("words.shard-1-of-2.jsonl")
     write(path, record(0, error="E"), record(0), record(1))
-    write(other, record(1, error="E"), record(2, error="E"))
+    write(other, record(1, error="E"), record(2, error="E"), record(2, error="E again"))
     found = {row.example: row.error for row in records.read_records(tmp_path)}
-    assert found == {"words-0": None, "words-1": None, "words-2": "E"}
+    assert found == {"words-0": None, "words-1": None, "words-2": "E again"}
 
 
 def test_records_of_older_code_are_left_out(tmp_path):
@@ -179,7 +199,12 @@ def test_a_key_depends_on_every_part_and_not_on_their_order():
     one = records.key({"a": 1, "b": {"c": [1, 2]}})
     assert one == records.key({"b": {"c": [1, 2]}, "a": 1})
     assert one != records.key({"a": 1, "b": {"c": [2, 1]}})
-    assert len(one) == 64
+    assert records.key({"a": "\u00fc"}) == hashlib.sha256(b'{"a":"\\u00fc","key_version":1}').hexdigest()
+
+
+def test_the_folder_of_a_label_stays_what_it_was():
+    assert records.slug("oprm:k=2") == "oprm-k-2-8a0250ee"
+    assert records.slug("ab" * 100) == "ab" * 45 + "a-" + hashlib.sha256(b"ab" * 100).hexdigest()[:8]
 
 
 @STEADY

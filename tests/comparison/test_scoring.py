@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -73,11 +74,21 @@ def test_a_metric_that_fails_on_an_old_answer_is_tried_again(run, tmp_path, chan
     run("Last", limit=4)
     change_metric(broken)
     run("Last", limit=4)
-    [failed] = [error for _, _, error in scores(tmp_path) if error]
+    [(score, failed)] = [(score, error) for _, score, error in scores(tmp_path) if error]
+    assert score == 0.0
     assert failed.startswith("while scoring: RuntimeError: broken")
     change_metric()
     assert run("Last", limit=4).answered == 0
     assert scores(tmp_path) == {("value@9", 0.5, None): 4}
+
+
+@pytest.mark.parametrize("given", [-0.01, 1.01, math.nan, math.inf])
+def test_a_score_that_is_not_0_to_1_makes_its_answer_a_failure(run, tmp_path, change_metric, given):
+    change_metric(lambda *_: given)
+    run("Last", limit=1)
+    [row] = read_records(tmp_path / "run")
+    assert (row.score, row.failed) == (0.0, True)
+    assert f"the metric gave {given}, expected 0 to 1" in row.error
 
 
 def test_a_control_that_chooses_by_the_metric_is_asked_again_and_no_other_method(
