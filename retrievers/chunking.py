@@ -114,7 +114,7 @@ def cut_places(text: str, offsets: Iterable[Span]) -> Iterator[Cut]:
     bytes) are not cut apart, and no two cuts share a place: a text without tokens has one."""
     whole, count, reached, latest = len(text), 0, 0, -1
     for count, (start, end) in enumerate(offsets, 1):
-        if latest < reached <= start and (reached < whole or latest < 0):
+        if latest < reached <= start and reached < whole:
             yield count - 1, reached
             latest = reached
         if end > reached:

@@ -48,9 +48,9 @@ class CrossEncoderRanker:
         texts = [window.text for found in cut for window in found]
         scores = [0.0] * len(chunks)
         if texts:
-            pairs = [(question, text) for text in texts]
-            read = tokenizer(*map(list, zip(*pairs, strict=True)), verbose=False)["input_ids"]
+            read = tokenizer([question] * len(texts), texts, verbose=False)["input_ids"]
             self.engine.count_encoder_tokens(sum(map(len, read)))
+            pairs = [(question, text) for text in texts]
             found_scores = self.loaded.predict(pairs, show_progress_bar=False).tolist()
             scores = chunk_scores(split_by(map(len, cut), found_scores), 1)
         flags = {"tie": tied(scores), "windows": [len(found) for found in cut][:RECORDED]}

@@ -125,7 +125,7 @@ def open_encoder(name: str, device: str) -> Encoder:
         raise EncoderError(
             f"encoder {name} cannot say where its tokens stand: expected a fast tokenizer (tokenizer.json)"
         )
-    weights = sources(path, *([known.document] if known.document else []))
+    weights = sources(*filter(None, (path, known.document)))
     return Encoder(model, known.window or model.max_seq_length or NO_LIMIT, weights)
 
 

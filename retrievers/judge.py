@@ -57,16 +57,15 @@ class Judge:
         ends, rows = self.ends, [row for prompt in prompts for row in self.rows(prompt)]
         log_p: list[list[float]] = [[0.0, 0.0] for _ in prompts]
         valid = [False] * len(prompts)
-        if rows:
-            for positions, prefill in self.engine.prefill_batches(rows, last=1 + max(map(len, ends))):
-                for row, position in enumerate(positions):
-                    prompt, end = position // len(ends), ends[position % len(ends)]
-                    logits = prefill.logits[row, -1 - len(end) :].log_softmax(-1)
-                    valid[prompt] = int(logits[0].argmax()) in {label[0] for label in self.labels}
-                    for which, label in enumerate(self.labels):
-                        if tuple(label[:-1]) == end:
-                            log_p[prompt][which] = float(logits[list(range(len(label))), label].sum())
-                del prefill  # or the batch's states would live on while the next one is read
+        for positions, prefill in self.engine.prefill_batches(rows, last=1 + max(map(len, ends))):
+            for row, position in enumerate(positions):
+                prompt, end = position // len(ends), ends[position % len(ends)]
+                logits = prefill.logits[row, -1 - len(end) :].log_softmax(-1)
+                valid[prompt] = int(logits[0].argmax()) in {label[0] for label in self.labels}
+                for which, label in enumerate(self.labels):
+                    if tuple(label[:-1]) == end:
+                        log_p[prompt][which] = float(logits[list(range(len(label))), label].sum())
+            del prefill  # or the batch's states would live on while the next one is read
         replies = [Reply(a - b, not ok) for (a, b), ok in zip(log_p, valid, strict=True)]
         return replies, sum(map(len, rows))
 

@@ -17,7 +17,10 @@ from retrievers.passages import fit_passages
 if TYPE_CHECKING:
     from models.engine import Engine
 
-PASSAGE = "Passage: {passage}\n\nQuestion:"
+
+def passage_prompt(passage: str) -> str:
+    """What stands before the question."""
+    return f"Passage: {passage}\n\nQuestion:"
 
 
 class QueryLikelihood:
@@ -31,23 +34,19 @@ class QueryLikelihood:
         """Scores one context's chunks."""
 
         def row_of(passage: str) -> list[int]:
-            return self.engine.encode(f"{PASSAGE.replace('{passage}', passage)} {question}")
+            return self.engine.encode(f"{passage_prompt(passage)} {question}")
 
         texts = [chunk.text for chunk in chunks]
         texts, cut = fit_passages(self.engine, question, chunks, texts, lambda text: len(row_of(text)))
-        prompts = [PASSAGE.replace("{passage}", text) for text in texts]
         rows = [row_of(text) for text in texts]
-        asked = [
-            len(row) - shared_prefix(row, self.engine.encode(prompt))
-            for row, prompt in zip(rows, prompts, strict=True)
-        ]
+        before = [self.engine.encode(passage_prompt(text)) for text in texts]
+        asked = [len(row) - shared_prefix(row, ids) for row, ids in zip(rows, before, strict=True)]
         scores = [0.0] * len(chunks)
-        if rows:
-            # the last token is only predicted, but read as well: its logits are not used
-            for positions, prefill in self.engine.prefill_batches(rows, last=max(asked) + 1):
-                for row, position in enumerate(positions):
-                    ids = rows[position][-asked[position] :]
-                    log_p = log_probabilities(ids, prefill.logits[row, -len(ids) - 1 :])
-                    scores[position] = float(log_p.mean())
-                del prefill  # or the batch's states would live on while the next one is read
+        # the last token is only predicted, but read as well: its logits are not used
+        for positions, prefill in self.engine.prefill_batches(rows, last=max(asked, default=0) + 1):
+            for row, position in enumerate(positions):
+                ids = rows[position][-asked[position] :]
+                log_p = log_probabilities(ids, prefill.logits[row, -len(ids) - 1 :])
+                scores[position] = float(log_p.mean())
+            del prefill  # or the batch's states would live on while the next one is read
         return Ranking(rank(scores), scores, {"tie": tied(scores), "passage_cut": cut})

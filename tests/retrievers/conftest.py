@@ -173,7 +173,7 @@ class ScriptedJudge:
     def prefill_batches(
         self, rows: Sequence[list[int]], *, last: int = 1
     ) -> Iterator[tuple[list[int], SimpleNamespace]]:
-        assert self.window is None or max(map(len, rows)) <= self.window
+        assert self.window is None or all(len(row) <= self.window for row in rows)
         by_length: dict[int, list[int]] = defaultdict(list)
         for position, row in enumerate(rows):
             by_length[len(row)].append(position)

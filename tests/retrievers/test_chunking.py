@@ -148,6 +148,17 @@ def test_white_space_between_tokens_goes_to_the_later_chunk():
     assert [chunk.text for chunk in split(text, word_offsets(text), 2)] == ["a b", " \n c d"]
 
 
+def test_white_space_that_a_token_ends_with_hides_neither_a_sentence_nor_a_word():
+    text = "One two. Three four. Five"
+    tokens = [match.span() for match in re.finditer(r"\w+ ?|[^\w ] ?", text)]
+    chunks = split(text, tokens, 4, boundary="sentence")
+    assert [chunk.text for chunk in chunks] == ["One two. ", "Three four. Five"]
+    text = "unbearab the cat sat on it"
+    pieces = [(0, 3), (3, 6), (6, 9), (9, 13), (13, 17), (17, 21), (21, 24), (24, 26)]
+    found = [window.text for window in windows(text, pieces, 6)]
+    assert found == ["unbearab the cat sat ", "the cat sat on it"]
+
+
 def test_no_character_is_cut_in_half_even_if_it_takes_more_tokens_than_a_chunk_holds():
     text = "a😀b"
     offsets = TOKENIZERS["bytes"](text)
@@ -207,11 +218,16 @@ def test_spans_are_taken_no_further_than_a_chunk_and_what_it_repeats_need():
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"size": 0}, {"size": 4, "overlap": 4}, {"size": 4, "overlap": -1}, {"size": 4, "boundary": "line"}],
+    ("options", "says"),
+    [
+        ({"size": 0}, "chunk size 0 is too small: expected at least 1 token"),
+        ({"size": 4, "overlap": 4}, "overlap 4 does not fit chunks of 4 tokens: expected 0 to 3"),
+        ({"size": 4, "overlap": -1}, "overlap -1 does not fit chunks of 4 tokens: expected 0 to 3"),
+        ({"size": 4, "boundary": "line"}, "boundary='line' is unknown: expected token or sentence"),
+    ],
 )
-def test_settings_that_make_no_chunks_are_refused(options):
-    with pytest.raises(ValueError, match="expected"):
+def test_settings_that_make_no_chunks_are_refused(options, says):
+    with pytest.raises(ValueError, match=says):
         split("a b", word_offsets("a b"), **options)
 
 

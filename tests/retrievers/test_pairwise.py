@@ -296,9 +296,11 @@ def test_a_batch_of_pairs_is_judged_as_each_pair_alone(mamba):
     assert tokens == sum(len(mamba.encode(prompt)) for prompt in prompts)
 
 
-def test_a_gap_is_the_difference_of_the_readers_own_log_probabilities(mamba):
+@pytest.mark.parametrize("labels", [("A", "B"), ("w1 w2 w3", "w1 w4")])
+def test_a_gap_is_the_difference_of_the_readers_own_log_probabilities(mamba, labels, monkeypatch):
+    monkeypatch.setattr("retrievers.judge.LABELS", labels)
     prompt = pair_prompt("w1 w2", "w3", "w4")
-    a, b = (mamba.score(mamba.encode(prompt), mamba.encode(label)) for label in "AB")
+    a, b = (mamba.score(mamba.encode(prompt), mamba.encode(label)) for label in labels)
     assert Judge(mamba).replies([prompt])[0][0].gap == pytest.approx(a - b, abs=1e-4)
 
 

@@ -6,15 +6,14 @@ import pytest
 
 from models.specs import ReaderError
 from retrievers import build
-from retrievers.query_likelihood import PASSAGE
+from retrievers.query_likelihood import passage_prompt
 
 
 def test_scores_are_the_mean_log_probability_of_the_questions_tokens(mamba, chunks):
     texts = ["w1 w2 w3", "w4 w5", "w6 w7 w8", "w9"]
     ranking = build("query_likelihood", mamba).rank("w1 w9 w2", chunks(*texts))
     expected = [
-        mamba.score(mamba.encode(PASSAGE.replace("{passage}", text)), mamba.encode("w1 w9 w2")) / 3
-        for text in texts
+        mamba.score(mamba.encode(passage_prompt(text)), mamba.encode("w1 w9 w2")) / 3 for text in texts
     ]
     assert ranking.scores == pytest.approx(expected, abs=1e-4)
     assert ranking.order == sorted(range(4), key=lambda i: -expected[i])
@@ -25,9 +24,7 @@ def test_every_chunk_is_read_once(mamba, chunks):
     texts = ["w1 w2 w3", "w4 w5", "w6 w7 w8"]
     with mamba.meter() as cost:
         build("query_likelihood", mamba).rank("w1 w2", chunks(*texts))
-    assert cost.prompt_tokens == sum(
-        len(mamba.encode(f"{PASSAGE.replace('{passage}', text)} w1 w2")) for text in texts
-    )
+    assert cost.prompt_tokens == sum(len(mamba.encode(f"{passage_prompt(text)} w1 w2")) for text in texts)
 
 
 @pytest.fixture
@@ -45,7 +42,7 @@ def test_passages_are_cut_to_the_readers_window_and_flagged(short_window, chunks
     assert cost.prompt_tokens == 20 + 8  # six around a passage
     question = short_window.encode("w20 w21")
     expected = [
-        short_window.score(short_window.encode(PASSAGE.replace("{passage}", text)), question) / 2
+        short_window.score(short_window.encode(passage_prompt(text)), question) / 2
         for text in (" ".join(words[14:28]), "w1 w2")
     ]
     assert ranking.scores == pytest.approx(expected, abs=1e-4)

@@ -59,11 +59,6 @@ def test_resolving_any_name_and_its_options_loads_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_name_that_is_nearly_right_is_refused_with_the_right_one():
-    with pytest.raises(ValueError, match="did you mean bm25"):
-        find("bm52")
-
-
 def test_a_plugin_is_found_by_its_entry_point(sample, monkeypatch):
     plugin = EntryPoint("mine", sample, retrievers.GROUP)
     monkeypatch.setattr("comparison.registry.entry_points", lambda group: [plugin])
