@@ -12,12 +12,15 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from difflib import get_close_matches
+from typing import Literal, NamedTuple, TypeVar
 
+from benchmarks import english, metrics
 from benchmarks.qa_metrics import normalise
 
 CountTokens = Callable[[str], int]
 Span = tuple[int, int]
+Value = TypeVar("Value")
 Gather = Literal["best", "each", "last"]
 """How a method that reads chunk by chunk makes one answer of them, as OPRM (arXiv 2505.07793) does: from the
 best chunk; from each, joined by newlines (a summary); from the last tokens of the context alone (a line of
@@ -33,6 +36,15 @@ def digest(*parts: str) -> str:
 def stable_seed(*parts: object) -> int:
     """A 64-bit seed from stable ids, the same on every machine and in every process."""
     return int(digest(*(str(part) for part in parts)), 16)
+
+
+def look_up(kind: str, name: str, known: Mapping[str, Value]) -> Value:
+    """What is known by a name. ValueError with the nearest match for another name."""
+    if name not in known:
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+        raise ValueError(f"unknown {kind} {name!r}: {hint}")
+    return known[name]
 
 
 @dataclass(frozen=True)
@@ -130,9 +142,7 @@ class Task:
 
     def score(self, prediction: str, example: Example) -> float:
         """The task's metric, 0 to 1, best over the reference answers."""
-        from benchmarks.metrics import score
-
-        return score(self.metric, self.graded(prediction), example.answers, example.choices)
+        return metrics.score(self.metric, self.graded(prediction), example.answers, example.choices)
 
     def graded(self, prediction: str) -> str:
         """The part of a prediction that the metric sees."""
@@ -181,10 +191,4 @@ class TaskSet:
         return there or [Outline(one.id, one.bucket, one.answers) for one in self.examples]
 
 
-PLAIN_QA = Task(
-    name="question",
-    before="Answer from the text. If the answer is unknown, respond Error.\n\n",
-    after="\n\nQuestion: {question} Answer:",
-    metric="value",
-    max_new_tokens=32,
-)
+PLAIN_QA = Task("question", english.INSTRUCTION, english.QUESTION, metric="value", max_new_tokens=32)

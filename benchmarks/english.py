@@ -140,6 +140,7 @@ CALLED = "The {0} is called {1}."
 BOSS = "The boss of {0} is called {1}."
 ASK_OFFICE = "Where is the office of {0}?"
 ASK_WORKS = "Which field employs {0}?"
+RELATIONS = {"office": (OFFICE, ASK_OFFICE, CITIES), "works": (WORKS, ASK_WORKS, FIELDS)}
 ASK_OFFICE_OF_JOB = "Where is the office of the {0}?"
 ASK_OFFICE_OF_BOSS = "Where is the office of the boss of the {0}?"
 

@@ -90,7 +90,7 @@ def code_debug(prediction: str, answers: Sequence[str]) -> float:
 
 def code_run(prediction: str, answers: Sequence[str]) -> float:
     """1 if the last word is the number, punctuation taken as blanks."""
-    words = _blank(prediction.strip(), "\n.`'\":").split()
+    words = _blank(prediction, "\n.`'\":").split()
     try:
         return float(bool(words) and int(words[-1]) == int(answers[0]))
     except ValueError:

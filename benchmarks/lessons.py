@@ -66,9 +66,12 @@ class Teacher:
         self.names = self._many(english.NAMES)
         self.jobs = self._many(english.JOBS)
         self.values = {"office": self._many(english.CITIES), "works": self._many(english.FIELDS)}
-        self.facts = {"office": self.encode(english.OFFICE), "works": self.encode(english.WORKS)}
-        self.facts["called"] = self.encode(english.CALLED)
-        self.dense = self.encode("{0} is in {1}")
+        self.facts = {
+            "office": self.encode(english.OFFICE),
+            "works": self.encode(english.WORKS),
+            "called": self.encode(english.CALLED),
+            "dense": self.encode("{0} is in {1}"),
+        }
         self.link = self.encode("is in")  # between the two steps of a two-hop answer
         self.asks = {
             "office": self.encode(english.ASK_OFFICE),
@@ -92,7 +95,7 @@ class Teacher:
     # -- sentences ----------------------------------------------------------------------------------------------
 
     def fact(self, relation: str, key: int, value: int) -> Sentence:
-        template = self.dense if relation == "dense" else self.facts[relation]
+        template = self.facts[relation]
         ids = [key if i == KEY else value if i == VALUE else i for i in template]
         return Sentence(ids, (relation, key), value, template.index(KEY), template.index(VALUE))
 
@@ -106,11 +109,9 @@ class Teacher:
             return Sentence([name if i == placeholder else i for i in ids], ("named", name))
         return Sentence(ids)
 
-    def facts_about(
-        self, rng: random.Random, count: int, names: Sequence[int], relations: int
-    ) -> list[Sentence]:
+    def facts_about(self, rng: random.Random, count: int, relations: int) -> list[Sentence]:
         """`count` facts; with two relations 30 % of them name a person again, under the other relation."""
-        pool = rng.sample(names, min(count, len(names)))
+        pool = rng.sample(self.names, min(count, len(self.names)))
         used: dict[int, str] = {}
         sentences = []
         for _ in range(count):
@@ -126,8 +127,8 @@ class Teacher:
             sentences.append(self.fact(relation, name, rng.choice(self.values[relation])))
         return sentences
 
-    def chains(self, rng: random.Random, persons: int, *, apart: float) -> list[list[Sentence]]:
-        """For each person a job and an office, side by side, or, for the share `apart`, anywhere."""
+    def chains(self, rng: random.Random, persons: int) -> list[list[Sentence]]:
+        """For each person a job and an office, side by side, or, for one in five, anywhere."""
         names, jobs = rng.sample(self.names, persons), rng.sample(self.jobs, persons)
         groups: list[list[Sentence]] = []
         for name, job in zip(names, jobs, strict=True):
@@ -135,7 +136,7 @@ class Teacher:
                 self.fact("called", job, name),
                 self.fact("office", name, rng.choice(self.values["office"])),
             ]
-            groups += [[one] for one in pair] if rng.random() < apart else [pair]
+            groups += [[one] for one in pair] if rng.random() < 0.2 else [pair]
         return groups
 
     # -- texts --------------------------------------------------------------------------------------------------
@@ -185,14 +186,14 @@ class Teacher:
         window: int = 0,
     ) -> Lesson:
         """Facts among fillers, asked one by one; the share `absent` has no answer in the text."""
-        groups = [[fact] for fact in self.facts_about(rng, facts, self.names, relations)]
+        groups = [[fact] for fact in self.facts_about(rng, facts, relations)]
         return self._ask(rng, self.text(rng, groups, fillers, window=window), questions, absent=absent)
 
     def hop_lesson(
         self, rng: random.Random, persons: int, fillers: int, questions: int, *, window: int = 0
     ) -> Lesson:
         """Two hops: the office of the person who holds a job, answered as "alden is in paris"."""
-        groups = self.chains(rng, persons, apart=0.2)
+        groups = self.chains(rng, persons)
         return self._ask(
             rng, self.text(rng, groups, fillers, window=window), questions, absent=0.3, hops=True
         )
@@ -206,7 +207,7 @@ class Teacher:
 
     def pair_lesson(self, rng: random.Random, facts: int, fillers: int, questions: int) -> Lesson:
         """Two passages, asked which one is more relevant; where neither is, the label is a coin."""
-        sentences = [[fact] for fact in self.facts_about(rng, 2 * facts, self.names, 2)]
+        sentences = [[fact] for fact in self.facts_about(rng, 2 * facts, 2)]
         rng.shuffle(sentences)
         cut = 0.4 if facts > 2 else 0.0
         texts = [self.text(rng, part, fillers, cut=cut) for part in (sentences[:facts], sentences[facts:])]
@@ -312,31 +313,25 @@ def _cut(sentences: Sequence[Sentence], start: int, stop: int) -> Text:
     ends: list[int] = []
     position = 0
     for sentence in sentences:
-        first, last = max(start, position), min(stop, position + len(sentence.ids))
-        if first < last:
-            ids += sentence.ids[first - position : last - position]
-            if last == position + len(sentence.ids) and last - first >= 2:
-                ends.append(len(ids))
-            if sentence.key:
-                _note(sentence, first - position, last - position, present, named)
-        position += len(sentence.ids)
+        size = len(sentence.ids)
+        first, last = max(start - position, 0), min(stop - position, size)
+        position += size
+        if first >= last:
+            continue
+        ids += sentence.ids[first:last]
+        if last == size and last - first >= 2:
+            ends.append(len(ids))
+        if not sentence.key:
+            continue
+        if sentence.key[0] == "named":
+            named.append(sentence.key)
+        elif first <= sentence.key_at < last:
+            if sentence.value_at < last:
+                present[sentence.key] = sentence.value
+            else:
+                named.append(sentence.key)
     tempting = []
     for relation, name in named + list(present):
         others = (relation,) if relation in ("called", "dense") else ("office", "works")
         tempting += [(other, name) for other in others if (other, name) not in present]
     return Text(ids, present, tempting, ends)
-
-
-def _note(
-    sentence: Sentence,
-    first: int,
-    last: int,
-    present: dict[tuple[str, int], int],
-    named: list[tuple[str, int]],
-) -> None:
-    assert sentence.key is not None
-    has_key = first <= sentence.key_at < last or sentence.key[0] == "named"
-    if has_key and sentence.key[0] != "named" and sentence.value_at < last:
-        present[sentence.key] = sentence.value
-    elif has_key:
-        named.append(sentence.key)

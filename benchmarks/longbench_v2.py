@@ -3,24 +3,34 @@
 Rows come from ``DATA_DIR/longbench_v2/data.json`` or from the hub's file, a JSON array of 465 MB that is never
 loaded whole: it is scanned once, and a row is read when it is asked for. The buckets are the set's own: short,
 medium, long. As officially, texts lose the blanks at their ends; an empty or unreadable reply counts as wrong,
-where the official runner skips it. ``cot=true`` is its chain of thought, in two turns.
+where the official runner skips it.
+
+The wordings are the repository's own ``prompts/*.txt`` (MIT, see longbench/LICENSE-LongBench), kept in
+``longbench/prompts_v2.json``; those for retrieved chunks and for no context are data only: every method of this suite
+reads in the wording of the whole document. ``cot=true`` is the chain of thought, in two turns: the first reasons over
+the document, the second concludes from the reasoning alone.
 Exercised by ``python run_compare.py --benchmark longbench_v2 --data-dir DIR --model HUB_ID --limit 30``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.base import CountTokens, Example, TaskSet
-from benchmarks.longbench_v2_templates import task
+from benchmarks.base import CountTokens, Example, Task, TaskSet
 from benchmarks.sources import hub_file, local_file, text
 from benchmarks.stored import StoredExamples
 
 HUB = "zai-org/LongBench-v2"
 REVISION = "2b48e494f2c7a2f0af81aae178e05c7e1dde0fe9"
+TEMPLATES: Mapping[str, str] = json.loads(
+    (Path(__file__).with_name("longbench") / "prompts_v2.json").read_text(encoding="utf-8")
+)
+"""By file name, with the marks $DOC$, $Q$, $C_A$ ... $C_D$, and $COT$ for a reasoning turn's text."""
+NEW_TOKENS, REASONING_TOKENS = 128, 1024
 LETTERS = ("A", "B", "C", "D")
 LENGTHS = ("short", "medium", "long")
 
@@ -63,3 +73,32 @@ def make_example(row: Mapping[str, Any]) -> Example | str:
         tags={field: text(row, field) for field in ("difficulty", "domain", "sub_domain")},
         slots={field: texts[field] for field in fields if field.startswith("choice_")},
     )
+
+
+def task(*, cot: bool = False) -> Task:
+    """The official wording: the answer at once, or (`cot`) after a turn of reasoning, under a name of its own.
+
+    The examples' slots are choice_A to choice_D, as the fields of the data are called."""
+    if not cot:
+        return _turn("longbench_v2", "0shot", "$DOC$", NEW_TOKENS)
+    second = _turn("longbench_v2_cot", "0shot_cot_ans", "$COT$", NEW_TOKENS)
+    return _turn("longbench_v2_cot", "0shot_cot", "$DOC$", REASONING_TOKENS, second)
+
+
+def _turn(name: str, template: str, context: str, new_tokens: int, second: Task | None = None) -> Task:
+    before, _, after = _with_slots(TEMPLATES[template]).partition(context)
+    return Task(
+        name=name,
+        before=before,
+        after=after,
+        metric="longbench_v2",
+        max_new_tokens=new_tokens,
+        stop=(),
+        second=second,
+    )
+
+
+def _with_slots(template: str) -> str:
+    for letter in LETTERS:
+        template = template.replace(f"$C_{letter}$", f"{{choice_{letter}}}")
+    return template.replace("$Q$", "{question}")

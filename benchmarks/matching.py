@@ -1,13 +1,14 @@
 """Metrics that look for something in the prediction: a label, a number, a letter, a line of code.
 
-LongBench's classification, count, retrieval and edit similarity, LongBench v2's letter and RULER's words.
+LongBench's classification, count, retrieval and edit similarity, LongBench v2's letter, RULER's words, and what
+Kamradt's needle test and DeciMamba's passkey look for.
 Exercised by ``python -m pytest tests/benchmarks/test_matching.py``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 from typing import Literal, get_args
 
@@ -73,12 +74,7 @@ def code_similarity_difflib(prediction: str, answer: str) -> float:
     """Ratcliff and Obershelp's similarity of the line of code and the answer, in hundredths.
 
     Not symmetric; answers of 200 characters and more lose their frequent characters (`autojunk`)."""
-    line = code_line(prediction)
-    if line == answer:
-        return 1.0
-    if not line or not answer:
-        return 0.0
-    return round(100 * SequenceMatcher(None, line, answer).ratio()) / 100
+    return _code_similarity(prediction, answer, lambda *pair: 100 * SequenceMatcher(None, *pair).ratio())
 
 
 def code_similarity_levenshtein(prediction: str, answer: str) -> float:
@@ -87,10 +83,14 @@ def code_similarity_levenshtein(prediction: str, answer: str) -> float:
         from rapidfuzz import fuzz
     except ModuleNotFoundError as error:
         raise MissingPackage("code_similarity_levenshtein is computed", "rapidfuzz") from error
+    return _code_similarity(prediction, answer, fuzz.ratio)
+
+
+def _code_similarity(prediction: str, answer: str, ratio: Callable[[str, str], float]) -> float:
     line = code_line(prediction)
     if line == answer:
         return 1.0
-    return round(fuzz.ratio(line, answer)) / 100 if line and answer else 0.0
+    return round(ratio(line, answer)) / 100
 
 
 def longbench_v2(prediction: str, answer: str) -> float:
@@ -114,3 +114,18 @@ def ruler_qa(prediction: str, answers: Sequence[str]) -> float:
 
 def _printable(prediction: str) -> str:
     return CONTROL.sub("\n", prediction.strip()).strip().lower()
+
+
+def keywords(prediction: str, answers: Sequence[str]) -> float:
+    """1 if every keyword group is in the prediction, case aside.
+
+    In place of the judge of Kamradt's test: the two groups are "sandwich" and "dolores park"."""
+    said = prediction.casefold()
+    return float(all(answer.casefold() in said for answer in answers))
+
+
+def blank_word(prediction: str, answers: Sequence[str]) -> float:
+    """1 if an answer is one of the prediction's words, cut at blanks alone and before the end of the text
+    (DeciMamba's passkey, ``run_niah_evaluator``): "12345." is none."""
+    words = prediction.split("<|endoftext|>")[0].split(" ")
+    return float(any(answer in words for answer in answers))

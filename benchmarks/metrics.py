@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
-from benchmarks import infinite_metrics, matching, needle_metrics, qa_metrics
+from benchmarks import infinite_metrics, matching, qa_metrics
 from benchmarks.rouge import rouge_l
 
 
@@ -32,20 +32,10 @@ def value(prediction: str, answers: Sequence[str], choices: Sequence[str]) -> fl
     Case-folded; of values that begin together the longest counts, and none inside another ("New York" does
     not hold "York"). An empty prediction scores 0. ValueError if `answers` hold no text.
     """
-    golden = {_fold(answer) for answer in answers} - {""}
-    if not golden:
-        raise ValueError("an example without an answer cannot be scored: give at least one answer")
+    golden = set(_some([folded for answer in answers if (folded := _fold(answer))]))
     line = next((line for line in prediction.splitlines() if line.strip()), "")
     found = set(_pattern(tuple(answers), tuple(choices)).findall(_fold(line)))
     return float(bool(found) and found <= golden)
-
-
-def absent(prediction: str, answers: Sequence[str], choices: Sequence[str]) -> float:
-    """1 if the first line with text holds the no-answer word (the answer) and no value of `choices`.
-
-    The rule of `value` under a name of its own: a refusal is no value found, and never averaged with one.
-    """
-    return value(prediction, answers, choices)
 
 
 def rouge_l_chinese(prediction: str, answer: str) -> float:
@@ -76,7 +66,7 @@ def _some(answers: Sequence[str]) -> Sequence[str]:
 
 METRICS: dict[str, Metric] = {
     "value": Metric(value, "1"),
-    "absent": Metric(absent, "1"),
+    "absent": Metric(value, "1"),  # of the no-answer word: a refusal is never averaged with a value found
     "qa_f1": _best(qa_metrics.qa_f1),
     "qa_f1_zh": _best(qa_metrics.qa_f1_chinese),
     "rouge_l": _best(rouge_l),
@@ -96,8 +86,8 @@ METRICS: dict[str, Metric] = {
     "musique_em": _best(qa_metrics.exact_match),
     "ruler": _whole(matching.ruler),
     "ruler_qa": _whole(matching.ruler_qa),
-    "keywords": _whole(needle_metrics.keywords),
-    "blank_word": _whole(needle_metrics.blank_word),
+    "keywords": _whole(matching.keywords),
+    "blank_word": _whole(matching.blank_word),
     **{f"infinitebench_{task}": _whole(metric) for task, metric in infinite_metrics.METRICS.items()},
 }
 

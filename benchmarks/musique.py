@@ -22,8 +22,6 @@ from benchmarks.paragraphs import (
     need_text,
     paragraph_sets,
     places,
-    read_questions,
-    source_rows,
 )
 from benchmarks.sources import hub_file, texts
 
@@ -41,21 +39,18 @@ def musique(
 ) -> list[TaskSet]:
     """Every question of the file, or `samples` of them evenly over the hops; with `lengths` (tokens of the
     whole prompt) their long versions. Exact match (``metric=em``) is a task of its own."""
-    bad: list[str] = []
     source = local_source(data_dir, "musique") or hub_file(*HUB, looked=places(data_dir, "musique"))
-    questions = read_questions(source_rows(source, bad), parse, bad)
     return paragraph_sets(
         count_tokens,
         "musique",
-        questions,
-        bad,
-        revision=source.revision,
-        note=source.note,
-        metric=metric,
+        source,
+        parse,
+        [],
         seed=seed,
         lengths=lengths,
         samples=samples,
         evidence="paragraphs",
+        metric=metric,
     )
 
 

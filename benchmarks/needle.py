@@ -18,10 +18,7 @@ from benchmarks.generated import GeneratedExamples, Sketch
 from benchmarks.passages import Draft, TokenCounts, assemble, check_numbers, most_that_fit, shuffle
 
 NEEDLE = Task("needle", english.INSTRUCTION, english.QUESTION, metric="value", max_new_tokens=16)
-KINDS = (
-    (english.OFFICE, english.ASK_OFFICE, english.CITIES),
-    (english.WORKS, english.ASK_WORKS, english.FIELDS),
-)
+KINDS = tuple(english.RELATIONS.values())
 
 
 def needle(

@@ -15,7 +15,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -156,41 +156,40 @@ def paragraph_task(benchmark: str, metric: AnswerMetric, revision: str) -> Task:
 def paragraph_sets(
     count_tokens: CountTokens,
     benchmark: str,
-    questions: Sequence[Question],
-    left_out: Sequence[str],
+    source: Source | HubRows,
+    parse: Callable[[dict[str, Any]], Question],
+    bad: list[str],
     *,
-    revision: str,
-    note: str = "",
-    metric: AnswerMetric,
     seed: int,
     lengths: tuple[int, ...],
     samples: int | None,
     evidence: Evidence,
+    metric: AnswerMetric,
 ) -> list[TaskSet]:
     """One task set: the questions as they are (the bucket is their type), or their long versions (the bucket
     is the length in tokens of the whole prompt, which is filled up with whole paragraphs and never exceeded).
 
-    `samples` keeps that many questions for each length, evenly over the types. ValueError where a length is
-    too short for a question's own paragraphs, or where the file has too few paragraphs to fill it.
+    Rows that are no question are added to `bad`. `samples` keeps that many questions for each length, evenly over
+    the types. ValueError where a length is too short for a question's own paragraphs, or where the file has too few
+    paragraphs to fill it.
     """
-    task = paragraph_task(benchmark, metric, revision)
+    questions = read_questions(source_rows(source, bad), parse, bad)
+    task = paragraph_task(benchmark, metric, source.revision)
     if samples is not None:
         check_numbers(f"{benchmark}: samples", (samples,), 1)
     chosen = questions if samples is None else _evenly(questions, samples)
-    if not lengths:
-        own = (_own_sketch(count_tokens, task, one, evidence) for one in chosen)
-        return [TaskSet(task, GeneratedExamples(own), left_out=left_out, note=note)]
-    check_numbers(f"{benchmark}: lengths", lengths, 1)
-    pool = {paragraph.title: paragraph for one in questions for paragraph in one.paragraphs}
-    filler = [replace(paragraph, gold=False, support=()) for paragraph in pool.values()]
-    stretch = _Stretch(count_tokens, benchmark, task, filler, seed, evidence)
-    by_size = sorted(chosen, key=lambda one: sum(len(paragraph.text) for paragraph in one.paragraphs))
-    # What cannot be is refused before it is asked for: a length too short for the longest question, or one that
-    # the file does not fill for the shortest.
-    stretch.sketch(by_size[-1], min(lengths)).make()
-    stretch.sketch(by_size[0], max(lengths)).make()
-    sketches = (stretch.sketch(one, length) for length in lengths for one in chosen)
-    return [TaskSet(task, GeneratedExamples(sketches), left_out=left_out, note=note)]
+    versions = _Versions(count_tokens, benchmark, task, questions, seed, evidence)
+    if lengths:
+        check_numbers(f"{benchmark}: lengths", lengths, 1)
+        by_size = sorted(chosen, key=lambda one: sum(len(paragraph.text) for paragraph in one.paragraphs))
+        # What cannot be is refused before it is asked for: a length too short for the longest question, or one
+        # that the file does not fill for the shortest.
+        versions.longer(by_size[-1], min(lengths)).make()
+        versions.longer(by_size[0], max(lengths)).make()
+        sketches = [versions.longer(one, length) for length in lengths for one in chosen]
+    else:
+        sketches = list(map(versions.own, chosen))
+    return [TaskSet(task, GeneratedExamples(sketches), left_out=bad, note=source.note)]
 
 
 def lay_out(paragraphs: Sequence[Paragraph], evidence: Evidence) -> tuple[str, tuple[Span, ...]]:
@@ -269,55 +268,49 @@ def _evenly(questions: Sequence[Question], samples: int) -> list[Question]:
     return [one for one in questions if one.id in kept]
 
 
-def _own_sketch(count_tokens: CountTokens, task: Task, question: Question, evidence: Evidence) -> Sketch:
-    """The question with its own paragraphs; only their tokens are counted late."""
-    outline = Outline(question.id, question.kind, question.answers, question.document)
-    return Sketch(
-        outline, partial(_example, count_tokens, task, outline, question, question.paragraphs, evidence)
-    )
-
-
-def _example(
-    count_tokens: CountTokens,
-    task: Task,
-    outline: Outline,
-    question: Question,
-    paragraphs: Sequence[Paragraph],
-    evidence: Evidence,
-) -> Example:
-    context, spans = lay_out(paragraphs, evidence)
-    golden = sum(paragraph.gold for paragraph in paragraphs)
-    counts = {"paragraphs": len(paragraphs), "gold_paragraphs": golden}
-    return Example(
-        id=outline.id,
-        context=context,
-        question=question.text,
-        answers=question.answers,
-        length=count_tokens(task.prompt(context, question.text)),
-        bucket=outline.bucket,
-        evidence=spans,
-        cluster=outline.document,
-        tags={"type": question.kind, **counts, **question.tags},
-    )
-
-
 @dataclass
-class _Stretch:
-    """Builds long versions; remembers the tokens of every paragraph."""
+class _Versions:
+    """Builds the questions' own and long versions; remembers the tokens of every paragraph."""
 
     count_tokens: CountTokens
     benchmark: str
     task: Task
-    filler: Sequence[Paragraph]
+    questions: Sequence[Question]
     seed: int
     evidence: Evidence
     costs: dict[str, int] = field(default_factory=dict)
 
-    def sketch(self, question: Question, length: int) -> Sketch:
-        outline = Outline(f"{question.id}-{length}", str(length), question.answers, question.document)
-        return Sketch(outline, partial(self._example, outline, question, length))
+    @cached_property
+    def filler(self) -> list[Paragraph]:
+        pool = {paragraph.title: paragraph for one in self.questions for paragraph in one.paragraphs}
+        return [replace(paragraph, gold=False, support=()) for paragraph in pool.values()]
 
-    def _example(self, outline: Outline, question: Question, length: int) -> Example:
+    def own(self, question: Question) -> Sketch:
+        """The question with its own paragraphs; only their tokens are counted late."""
+        outline = Outline(question.id, question.kind, question.answers, question.document)
+        return Sketch(outline, partial(self._example, outline, question, question.paragraphs))
+
+    def longer(self, question: Question, length: int) -> Sketch:
+        outline = Outline(f"{question.id}-{length}", str(length), question.answers, question.document)
+        return Sketch(outline, partial(self._longer, outline, question, length))
+
+    def _example(self, outline: Outline, question: Question, paragraphs: Sequence[Paragraph]) -> Example:
+        context, spans = lay_out(paragraphs, self.evidence)
+        golden = sum(paragraph.gold for paragraph in paragraphs)
+        counts = {"paragraphs": len(paragraphs), "gold_paragraphs": golden}
+        return Example(
+            id=outline.id,
+            context=context,
+            question=question.text,
+            answers=question.answers,
+            length=self.count_tokens(self.task.prompt(context, question.text)),
+            bucket=outline.bucket,
+            evidence=spans,
+            cluster=outline.document,
+            tags={"type": question.kind, **counts, **question.tags},
+        )
+
+    def _longer(self, outline: Outline, question: Question, length: int) -> Example:
         """The question's own paragraphs and as many others as fit, in one random order.
 
         The others come in an order of the question's own, so that a longer version holds those of a shorter
@@ -346,7 +339,7 @@ class _Stretch:
         while self._tokens(question, paragraphs) > length:
             added.pop()
             paragraphs = self._shuffled(question, added, length)
-        return _example(self.count_tokens, self.task, outline, question, paragraphs, self.evidence)
+        return self._example(outline, question, paragraphs)
 
     def _shuffled(self, question: Question, added: list[Paragraph], length: int) -> list[Paragraph]:
         rng = random.Random(stable_seed("order", self.benchmark, self.seed, question.id, length))

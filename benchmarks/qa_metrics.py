@@ -82,7 +82,7 @@ def hotpotqa_f1(prediction: str, answer: str) -> float:
 def musique_f1(prediction: str, answer: str) -> float:
     """MuSiQue's: 1 where both normalise to nothing, as in SQuAD 2.0."""
     said, gold = normalise(prediction).split(), normalise(answer).split()
-    return overlap(said, gold).f1 if said and gold else float(said == gold)
+    return overlap(said, gold).f1 if said or gold else 1.0
 
 
 def qa_f1_chinese(prediction: str, answer: str) -> float:

@@ -15,6 +15,7 @@ from functools import partial
 
 from benchmarks import english
 from benchmarks.base import CountTokens, Example, Outline, Span, Task, TaskSet, stable_seed
+from benchmarks.english import RELATIONS
 from benchmarks.generated import Sketch
 from benchmarks.passages import (
     Draft,
@@ -35,10 +36,6 @@ RECALL_ABSENT = Task(
     "recall_absent", english.INSTRUCTION, english.QUESTION, metric="absent", max_new_tokens=16
 )
 
-RELATIONS = {
-    "office": (english.OFFICE, english.ASK_OFFICE, english.CITIES),
-    "works": (english.WORKS, english.ASK_WORKS, english.FIELDS),
-}
 # Half the facts are offices. Near the limit, one more or less leaves room that fillers fill to the token.
 SHIFTS = (0, -1, 1, -2, 2, -3, 3, *range(-4, -13, -1))
 

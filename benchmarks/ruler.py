@@ -126,20 +126,20 @@ class _Niah:
     _units: dict[int, int] = field(default_factory=dict)
 
     @property
-    def needles(self) -> Needles:
+    def setting(self) -> Needles:
         return TASKS[self.name]
 
     @property
     def in_essays(self) -> bool:
         """Whether the haystack's units are the essays' words, and not whole sentences."""
-        return self.needles.haystack == "essays"
+        return self.setting.haystack == "essays"
 
     @cached_property
     def task(self) -> Task:
-        one = self.needles.asked == 1
-        kind = self.needles.value[:-1] if one else self.needles.value
+        one = self.setting.asked == 1
+        kind = self.setting.value[:-1] if one else self.setting.value
         hidden = f"A special magic {kind} is" if one else f"Some special magic {kind} are"
-        drawn = "2" if self.needles.key == "words" else "1"  # 1 had words with a blank at their end
+        drawn = "2" if self.setting.key == "words" else "1"  # 1 had words with a blank at their end
         return Task(
             name=self.name,
             before=f"{hidden} hidden within the following text. Make sure to memorize it. I will quiz you about "
@@ -162,18 +162,15 @@ class _Niah:
     def units(self, length: int) -> int:
         """Of a length's first example. ValueError where not even the fewest fit."""
         if length not in self._units:
-            self._units[length] = self._most_units(length)
+            draw = partial(self._draw, self._outline(length, 0), length, 0)
+            units = most_units(lambda n: draw(n).length, length - NEW_TOKENS)
+            if units < self._fewest:
+                least = draw(self._fewest).length + NEW_TOKENS
+                raise ValueError(
+                    f"ruler: lengths={length} is too short for {self.name}: for this reader it takes {least} tokens"
+                )
+            self._units[length] = units
         return self._units[length]
-
-    def _most_units(self, length: int) -> int:
-        draw = partial(self._draw, self._outline(length, 0), length, 0)
-        units = most_units(lambda n: draw(n).length, length - NEW_TOKENS)
-        if units < self._fewest:
-            least = draw(self._fewest).length + NEW_TOKENS
-            raise ValueError(
-                f"ruler: lengths={length} is too short for {self.name}: for this reader it takes {least} tokens"
-            )
-        return units
 
     def _fit(self, outline: Outline, length: int, index: int) -> Example:
         """Example `index`, with as many units as the first one, or fewer where its values take more tokens."""
@@ -189,26 +186,24 @@ class _Niah:
     @property
     def _fewest(self) -> int:
         """Every needle among repeated sentences has a place of its own."""
-        return 0 if self.in_essays else self.needles.keys * self.needles.values
+        return 0 if self.in_essays else self.setting.keys * self.setting.values
 
     def _ask(self, length: int, index: int) -> _Asked:
-        setting = self.needles
         rng = random.Random(stable_seed("ruler", self.name, self.seed, length, index))
-        keys = _distinct(rng, setting.key, setting.keys)
-        values = _distinct(rng, setting.value, setting.keys * setting.values)
-        pairs = [(keys[i // setting.values], value) for i, value in enumerate(values)]
-        return _Asked(pairs, rng.sample(keys, setting.queries), rng)
+        keys = _distinct(rng, self.setting.key, self.setting.keys)
+        values = _distinct(rng, self.setting.value, self.setting.keys * self.setting.values)
+        pairs = [(keys[i // self.setting.values], value) for i, value in enumerate(values)]
+        return _Asked(pairs, rng.sample(keys, self.setting.queries), rng)
 
     def _draw(self, outline: Outline, length: int, index: int, units: int) -> Example:
         units = max(units, self._fewest)
-        setting = self.needles
         hidden = self._ask(length, index)
         asked = hidden.keys
         sentences = {self._sentence(*pair): pair[0] in asked for pair in hidden.pairs}
         taken = {text for pair in hidden.pairs for text in pair}
         context, spans = self._hide(list(sentences), units, hidden.rng, taken)
-        kind = setting.value if setting.asked > 1 else setting.value[:-1]
-        verb, which = ("are", "What are all") if setting.asked > 1 else ("is", "What is")
+        kind = self.setting.value if self.setting.asked > 1 else self.setting.value[:-1]
+        verb, which = ("are", "What are all") if self.setting.asked > 1 else ("is", "What is")
         query = f"{', '.join(asked[:-1])}, and {asked[-1]}" if len(asked) > 1 else asked[0]
         subject = f"the special magic {kind} for {query} mentioned in the provided text"
         question = f"{which} {subject}?"
@@ -226,7 +221,7 @@ class _Niah:
         )
 
     def _sentence(self, key: str, value: str) -> str:
-        return f"One of the special magic {self.needles.value} for {key} is: {value}."
+        return f"One of the special magic {self.setting.value} for {key} is: {value}."
 
     def _hide(
         self, needles: list[str], units: int, rng: random.Random, taken: set[str]
@@ -241,7 +236,7 @@ class _Niah:
             places = sorted(rng.sample(range(units), len(needles)))
             separator = "\n"
             pieces = [" ".join(NOISE)] * units
-            if self.needles.haystack == "needles":
+            if self.setting.haystack == "needles":
                 pieces = [self._other(rng, taken) for _ in range(units)]
         for shift, (place, needle) in enumerate(zip(places, needles, strict=True)):
             pieces.insert(place + shift, needle)
@@ -249,7 +244,7 @@ class _Niah:
 
     def _other(self, rng: random.Random, taken: set[str]) -> str:
         """A needle that nobody asks for."""
-        return self._sentence(_new(rng, self.needles.key, taken), _new(rng, self.needles.value, taken))
+        return self._sentence(_new(rng, self.setting.key, taken), _new(rng, self.setting.value, taken))
 
 
 @lru_cache(maxsize=4)

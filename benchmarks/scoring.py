@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from comparison.command_line import Parser, run_program
@@ -27,12 +26,12 @@ def score_command(benchmark: str, description: str, epilog: str, what: str) -> t
 def print_scores(program: str, score: Callable[[], tuple[Mapping[str, Any], Sequence[str]]]) -> int:
     """The scores on stdout as JSON, what was wrong with the files on stderr; status 2 where nothing can be
     scored, 130 on Ctrl-C."""
-    return run_program(program, partial(_print, score))
 
+    def work() -> int:
+        result, notes = score()
+        for note in notes:
+            print(note, file=sys.stderr)
+        print(json.dumps(result, indent=2))
+        return 0
 
-def _print(score: Callable[[], tuple[Mapping[str, Any], Sequence[str]]]) -> int:
-    result, notes = score()
-    for note in notes:
-        print(note, file=sys.stderr)
-    print(json.dumps(result, indent=2))
-    return 0
+    return run_program(program, work)

@@ -20,13 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-PIECE = 1 << 20
-DIGITS = 16
 HELLO = 10.0  # seconds that the hub has to answer at all
 
 
 class DataError(ValueError):
     """Data that are not there or cannot be used; one line says what was expected and what to do."""
+
+
+@contextmanager
+def reading(name: object) -> Iterator[None]:
+    """`DataError` where a file of that name cannot be read in the block."""
+    try:
+        yield
+    except OSError as problem:
+        raise DataError(f"cannot read {name}: {problem.strerror or problem}") from problem
 
 
 @dataclass(frozen=True)
@@ -48,27 +55,27 @@ class Source:
     def open(self) -> Iterator[BinaryIO]:
         """The file's bytes. `DataError` where it cannot be read."""
         try:
-            if not self.member:
-                with self.path.open("rb") as file:
-                    yield file
-                return
-            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as inner:
-                yield inner  # type: ignore[misc]
-        except OSError as problem:
-            raise DataError(f"cannot read {self.name}: {problem.strerror or problem}") from problem
+            with reading(self.name):
+                if not self.member:
+                    with self.path.open("rb") as file:
+                        yield file
+                    return
+                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as inner:
+                    yield inner  # type: ignore[misc]
         except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as problem:
             raise DataError(f"cannot read {self.name}: {problem}; fetch the file again") from problem
 
 
-def local_file(path: Path, *, revision: str = "") -> Source:
-    """A file on disk; its revision is ``file-`` and sixteen hex digits of its SHA-256 unless given."""
-    return Source(path, revision or f"file-{_digest(path)}")
+def local_file(path: Path) -> Source:
+    """A file on disk; its revision is ``file-`` and sixteen hex digits of its SHA-256."""
+    with reading(path), path.open("rb") as file:
+        return Source(path, f"file-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}")
 
 
 def zip_members(path: Path, *, revision: str = "") -> dict[str, Source]:
     """The files of a zip by their last path component, none of them unpacked. `DataError` where two files of rows
     have the same."""
-    revision = revision or f"file-{_digest(path)}"
+    revision = revision or local_file(path).revision
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -104,9 +111,7 @@ def hub_file(repository: str, name: str, revision: str, *, looked: str = "") -> 
             path = Path(fetch(offline=False))
         except Exception as problem:
             raise _unreachable(f"{name} of {repository}", problem, looked) from problem
-    folders = path.parts
-    commit = folders[folders.index("snapshots") + 1] if "snapshots" in folders else revision
-    fetched = f"{repository}@{commit}"
+    fetched = f"{repository}@{path.parts[path.parts.index('snapshots') + 1]}"
     return Source(path, fetched, note=_instead(looked, fetched))
 
 
@@ -227,17 +232,6 @@ def distinct(ids: Iterable[str]) -> Iterator[str]:
             name = f"{one}-{times[one] + 1}"
         given.add(name)
         yield name
-
-
-def _digest(path: Path) -> str:
-    total = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(PIECE):
-                total.update(piece)
-    except OSError as problem:
-        raise DataError(f"cannot read {path}: {problem.strerror or problem}") from problem
-    return total.hexdigest()[:DIGITS]
 
 
 def _greet_hub() -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.base import Example, Outline
 from benchmarks.lazy import LazyExamples
-from benchmarks.sources import DataError, Source, distinct, parse_row
+from benchmarks.sources import DataError, Source, distinct, parse_row, reading
 
 # A whole JSON string, or a bracket outside of one, or a quote that opens a string without an end. Possessive,
 # so that a string of a million escapes takes no memory.
@@ -68,12 +68,9 @@ class StoredExamples(LazyExamples):
         return replace(example, id=self.outlines[place].id)
 
     def _read(self, stretch: Stretch) -> Example | str:
-        try:
-            with self.path.open("rb") as file:
-                file.seek(stretch.start)
-                row = parse_row(file.read(stretch.end - stretch.start))
-        except OSError as problem:
-            raise DataError(f"cannot read {self.path}: {problem.strerror or problem}") from problem
+        with reading(self.path), self.path.open("rb") as file:
+            file.seek(stretch.start)
+            row = parse_row(file.read(stretch.end - stretch.start))
         return "not a whole JSON object" if row is None else self.make(row)
 
 

@@ -9,6 +9,7 @@ they are left out and reported. Apache-2.0. Exercised by ``python run_compare.py
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,6 @@ from benchmarks.paragraphs import (
     local_source,
     need_text,
     paragraph_sets,
-    read_questions,
-    source_rows,
     supported,
 )
 from benchmarks.sources import DataError, local_file, read_rows, texts
@@ -52,18 +51,17 @@ def wikimqa(
         )
     bad: list[str] = []
     aliases, revision = _aliases(source.path.parent / "id_aliases.json", bad)
-    questions = read_questions(source_rows(source, bad), partial(parse, aliases=aliases), bad)
     return paragraph_sets(
         count_tokens,
         "2wikimqa",
-        questions,
+        replace(source, revision=source.revision + revision),
+        partial(parse, aliases=aliases),
         bad,
-        revision=source.revision + revision,
-        metric=metric,
         seed=seed,
         lengths=lengths,
         samples=samples,
         evidence=evidence,
+        metric=metric,
     )
 
 

@@ -20,8 +20,6 @@ from benchmarks.paragraphs import (
     need_text,
     paragraph_sets,
     places,
-    read_questions,
-    source_rows,
     supported,
 )
 from benchmarks.sources import hub_rows
@@ -43,23 +41,20 @@ def hotpotqa(
     whole prompt) their long versions. `evidence` is the supporting paragraphs, or the supporting sentences;
     exact match (``metric=em``) is a task of its own.
     """
-    bad: list[str] = []
     source = local_source(data_dir, "hotpotqa") or hub_rows(
         HUB, "distractor", "validation", looked=places(data_dir, "hotpotqa")
     )
-    questions = read_questions(source_rows(source, bad), parse, bad)
     return paragraph_sets(
         count_tokens,
         "hotpotqa",
-        questions,
-        bad,
-        revision=source.revision,
-        note=source.note,
-        metric=metric,
+        source,
+        parse,
+        [],
         seed=seed,
         lengths=lengths,
         samples=samples,
         evidence=evidence,
+        metric=metric,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.qa_metrics import exact_match, hotpotqa_overlap
-from benchmarks.sources import DataError, Source, read_rows
+from benchmarks.sources import DataError, Source, read_rows, reading
 
 
 class Scores(NamedTuple):
@@ -112,12 +112,8 @@ def _facts(row: Mapping[str, Any]) -> set[tuple[Any, ...]] | None:
 
 def _predictions(path: Path) -> dict[str, Any]:
     said = _json(path)
-    parts = [said.get(part) for part in ("answer", "sp") if part in said] if isinstance(said, dict) else []
-    if (
-        not isinstance(said, dict)
-        or "answer" not in said
-        or not all(isinstance(part, dict) for part in parts)
-    ):
+    parts = (said.get("answer"), said.get("sp", {})) if isinstance(said, dict) else (None,)
+    if not all(isinstance(part, dict) for part in parts):
         raise DataError(
             f'{path} holds no predictions: expected {{"answer": {{id: text}}, "sp": {{id: facts}}}}'
         )
@@ -133,8 +129,7 @@ def _json(path: Path) -> Any:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as problem:
-        raise DataError(f"cannot read {path}: {problem.strerror or problem}") from problem
+        with reading(path):
+            return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as problem:
         raise DataError(f"{path}: byte {problem.start} is not UTF-8: save the file as UTF-8") from problem

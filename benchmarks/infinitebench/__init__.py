@@ -62,7 +62,8 @@ def make_example(name: str, row: Mapping[str, Any]) -> Example | str:
     if templates.task(name).asks and not question.strip():
         return "it has no input"
     try:
-        answers, slots = templates.answers(name, row), templates.slots(name, row)
+        answers = templates.answers(name, row.get("answer"), row.get("options"))
+        slots = templates.slots(name, row)
     except ValueError as problem:
         return str(problem)
     chinese = templates.row(name).language == "zh"

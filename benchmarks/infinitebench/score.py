@@ -32,7 +32,7 @@ def score_file(task: str, path: Path) -> tuple[dict[str, Any], list[str]]:
     for place, row in read_rows(Source(path, ""), bad):
         try:
             prediction = _prediction(row)
-            answers = templates.as_answers(task, _field(row, LABEL), row.get("options"))
+            answers = templates.answers(task, _field(row, LABEL), row.get("options"))
             scores.append(score(metric, prediction, answers))
         except MissingPackage:
             raise

@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.base import Task
+from benchmarks.base import Task, look_up
 
 TEMPLATES: Mapping[str, str] = json.loads(
     Path(__file__).with_name("prompts.json").read_text(encoding="utf-8")
@@ -52,11 +51,7 @@ TASKS: Mapping[str, TaskRow] = {
 
 def row(name: str) -> TaskRow:
     """A task's rules. An unknown name is a ValueError with the nearest match."""
-    if name not in TASKS:
-        near = get_close_matches(name, TASKS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(TASKS)}"
-        raise ValueError(f"unknown InfiniteBench task {name!r}: {hint}")
-    return TASKS[name]
+    return look_up("InfiniteBench task", name, TASKS)
 
 
 def task(name: str) -> Task:
@@ -100,14 +95,10 @@ def slots(name: str, row: Mapping[str, Any]) -> dict[str, str]:
     return {}
 
 
-def answers(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A row's answers as texts, as `benchmarks.infinite_metrics` takes them: for a choice the option's text
-    and its letter. ValueError for an answer that is none of the options, or for none at all."""
-    return as_answers(name, row.get("answer"), row.get("options"))
-
-
-def as_answers(name: str, answer: object, options: object) -> tuple[str, ...]:
-    """The answer as the data or a file of predictions holds it: bare or in a list, or in a list of lists."""
+def answers(name: str, answer: object, options: object) -> tuple[str, ...]:
+    """A row's answers as texts, as `benchmarks.infinite_metrics` takes them: for a choice the option's text and its
+    letter. The data or a file of predictions hold them bare or in a list, or in a list of lists. ValueError for an
+    answer that is none of the options, or for none at all."""
     while isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], list):
         answer = answer[0]
     values = answer if isinstance(answer, list) else [answer]

@@ -45,6 +45,7 @@ REVISION = "5e628be450b7e67fb7ae6e201bd6d8f7056f7672"
 Profile = Literal["fair", "paper"]
 FILES = frozenset(f"{name}.jsonl" for name in (*TASKS, *(f"{name}_e" for name in E_TASKS)))
 SHOWN = 10
+Rows = Source | HubRows
 File = TypeVar("File")
 
 
@@ -88,9 +89,6 @@ def longbench_e(
         category = TASKS[name.removesuffix("_e")].category
         task = _task(name, profile, reader, code_similarity)
         yield _task_set(task, category, rows, note, bucket=templates.bucket)
-
-
-Rows = Source | HubRows
 
 
 def _task(name: str, profile: Profile, reader: str, code_similarity: CodeSimilarity) -> Task:

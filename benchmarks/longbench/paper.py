@@ -39,20 +39,17 @@ def task(name: str, *, reader: str = "", code_similarity: CodeSimilarity = "diff
     there = templates.row(name)
     if there.language != "en":
         raise ValueError(f"OPRM's paper has no wording for {name}: use profile=fair, or an English task")
-    before, after = official.before, official.after.replace("{clause}", "")
+    before, after = official.before, official.after
     if there.clause == templates.NO_PASSAGE:
-        after = after.replace("\n\nQuestion:", "{clause}\n\nQuestion:")
-    elif there.clause:
-        after = official.after
-    if name == "narrativeqa":
-        after = after.replace("asconcisely", "as concisely")
+        after = after.replace("{clause}", "").replace("\n\nQuestion:", "{clause}\n\nQuestion:")
+    after = after.replace("asconcisely", "as concisely")  # narrativeqa
     if name in MULTI_HOP:
         before += " "
     if after.endswith(":") and name not in BARE_CUES:
         after += " "
     if there.category == "summarisation" and "recurrentgemma" in _plain(reader):
-        after = _insert(after, ONLY + ".", "\n\nQuery:" if name == "qmsum" else "\n\nSummary:")
-        after = after.replace(".." + ONLY, "." + ONLY)
+        cue = "\n\nQuery:" if name == "qmsum" else "\n\nSummary:"
+        after = after.replace(cue, f"{ONLY}.{cue}")
     if there.category == "code" and "falcon3" in _plain(reader):
         after = after.replace(NEXT_LINE, f"Now complete the next line of code.{ONLY}:")
     return replace(
@@ -63,10 +60,6 @@ def task(name: str, *, reader: str = "", code_similarity: CodeSimilarity = "diff
         stop=(),
         chat=True,
     )
-
-
-def _insert(text: str, addition: str, mark: str) -> str:
-    return text.replace(mark, addition + mark)
 
 
 def _plain(reader: str) -> str:

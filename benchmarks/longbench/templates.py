@@ -11,11 +11,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from benchmarks.base import Gather, Task
+from benchmarks.base import Gather, Task, look_up
 from benchmarks.matching import CODE_SIMILARITIES, CodeSimilarity
 
 TEMPLATES: Mapping[str, str] = json.loads(
@@ -110,11 +109,7 @@ class ReplacingTask(Task):
 
 def row(name: str) -> TaskRow:
     """A task's rules. An unknown name is a ValueError with the nearest match."""
-    if name not in TASKS:
-        near = get_close_matches(name, TASKS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(TASKS)}"
-        raise ValueError(f"unknown LongBench task {name!r}: {hint}")
-    return TASKS[name]
+    return look_up("LongBench task", name, TASKS)
 
 
 def metric(name: str, code_similarity: CodeSimilarity = "difflib") -> str:

@@ -183,8 +183,9 @@ def test_the_place_where_a_file_was_looked_for_is_told_to_the_hub(tmp_path, monk
     [v2] = load(longbench_v2, tmp_path)
     path = write(tmp_path / "passkey.jsonl", {"id": 1, "context": "c", "input": "i", "answer": ["1"]})
     [passkey] = load(infinitebench, tmp_path, tasks=("passkey",))
-    assert asked == [str(tmp_path / "longbench_v2" / "data.json"), str(tmp_path / "infinitebench")]
-    assert [v2.note, passkey.note] == asked
+    load(infinitebench, None, tasks=("passkey",))
+    assert asked == [str(tmp_path / "longbench_v2" / "data.json"), str(tmp_path / "infinitebench"), ""]
+    assert [v2.note, passkey.note] == asked[:2]
 
 
 def test_a_mirror_is_read_by_name_and_may_call_the_input_question(monkeypatch):
@@ -222,6 +223,20 @@ def test_the_hub_s_file_of_musique_says_where_a_file_was_looked_for(monkeypatch,
     monkeypatch.setattr("benchmarks.musique.hub_file", lambda *asked, looked: Source(path, "r", note=looked))
     assert load(musique, None)[0].note == ""
     assert load(musique, tmp_path)[0].note == f"{tmp_path}/multihop/musique.jsonl or .json"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"_id": "x"', r"hotpotqa\.json is not a whole JSON file: "),
+        ("[{}, 3]", r"hotpotqa\.json is no list of objects: expected the released file or a \.jsonl$"),
+        ('[{"question": "\\ud83d"}]', r"\(the first: .*hotpotqa\.json row 1: holds half a character\)"),
+    ],
+)
+def test_a_released_list_that_cannot_be_read_is_one_error(tmp_path, text, said):
+    write(tmp_path / "multihop/hotpotqa.json", text)
+    with pytest.raises(DataError, match=said):
+        load(hotpotqa, tmp_path)
 
 
 def test_two_files_of_one_set_are_not_chosen_between(tmp_path):

@@ -80,8 +80,11 @@ def make(tmp_path, monkeypatch):
 @EACH
 def test_the_examples_of_a_seed_stay_what_they_are_to_the_last_field(make, name):
     """Another digest means other examples: raise the task's revision, or old and new records get mixed."""
-    made = [repr(example) for task_set in make(name) for example in task_set.examples]
+    task_sets = make(name)
+    made = [repr(example) for task_set in task_sets for example in task_set.examples]
     assert digest(*made) == DIGESTS[name]
+    revisions = {task_set.task.revision.partition("-")[0] for task_set in task_sets}
+    assert revisions == {"ruler": {"1", "2"}, "hotpotqa": {"file"}}.get(name, {"1"})
 
 
 @EACH

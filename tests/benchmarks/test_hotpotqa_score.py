@@ -50,6 +50,19 @@ def test_what_is_missing_counts_zero_and_the_divisor_stays(tmp_path):
     assert "row 2: no answer to b" in notes[1]
 
 
+@pytest.mark.parametrize("lacks", ["_id", "answer", "supporting_facts"])
+def test_a_gold_row_that_cannot_be_read_is_noted_and_no_part_of_the_mean(tmp_path, lacks):
+    bad = {name: value for name, value in GOLD[0].items() if name != lacks}
+    said = {"answer": {"b": "red cat"}, "sp": {"b": [["T", 0], ["U", 1]]}}
+    gold, predictions = files(tmp_path, [bad, GOLD[1], ["x"]], said)
+    result, notes = score_files(gold, predictions)
+    assert (result["n"], result["em"], result["joint_em"]) == (1, 1.0, 1.0)
+    assert notes == [
+        f"{gold} row 1: expected _id, answer and supporting_facts; row left out",
+        f"{gold} row 3: not an object; row left out",
+    ]
+
+
 @pytest.mark.parametrize(("facts", "exact"), [([], 1.0), ([["T", 0]], 0.0)])
 def test_a_question_without_gold_facts_has_no_recall_and_is_matched_by_none(tmp_path, facts, exact):
     gold = [{"_id": "a", "answer": "yes", "supporting_facts": []}]

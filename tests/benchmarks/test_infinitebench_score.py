@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -46,8 +47,10 @@ def test_labels_of_every_published_type_are_read(tmp_path, name, label, predicti
 
 
 def test_gpt4_s_first_value_is_dropped_by_the_folder_s_name(tmp_path):
-    rows = [{"ground_truth": [4, 8], "prediction": "1, 4, 8"}]
-    assert score_file("math_calc", write(tmp_path / "gpt4" / "p.jsonl", rows))[0]["score"] == 100.0
+    rows = [{"ground_truth": [4, 8, 6], "prediction": "1, 4, 9, 6"}]
+    assert score_file("math_calc", write(tmp_path / "gpt4" / "p.jsonl", rows))[0]["score"] == 33.33
+    others = write(tmp_path / "gpt4" / "q.jsonl", [{"ground_truth": "1", "prediction": "1, 4"}])
+    assert score_file("passkey", others)[0]["metric"] == "infinitebench_passkey"
     result = score_file("math_calc", write(tmp_path / "kimi" / "p.jsonl", rows))[0]
     assert (result["score"], result["metric"]) == (0.0, "infinitebench_math_calc")
 
@@ -59,7 +62,7 @@ def test_bad_rows_are_named_by_line_and_count_nothing(tmp_path, capsys):
         '{"ground',
         {"ground_truth": "12"},
         good | {"prediction": 5},
-        good | {"ground_truth": None},
+        good | {"ground_truth": None, "prediction": " "},
         good | {"prediction": ""},
     ]
     path = write(tmp_path / "p.jsonl", rows)
@@ -74,13 +77,21 @@ def test_bad_rows_are_named_by_line_and_count_nothing(tmp_path, capsys):
     for line, why in (
         (2, "not a whole"),
         (3, "the row lacks prediction"),
-        (4, "of type int"),
+        (4, "prediction is of type int"),
         (5, "the answer is null"),
     ):
         assert f"p.jsonl:{line}: " in printed.err
         assert why in printed.err
     assert "4 rows left out, 2 scored" in printed.err
     assert "1 empty predictions on lines 6" in printed.err
+
+
+def test_a_package_that_a_metric_lacks_is_said_and_no_row_is_left_out(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
+    path = write(tmp_path / "p.jsonl", [{"ground_truth": ["a"], "prediction": "a"}])
+    assert main(["score", "--task", "longbook_sum_eng", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "error: longbook_sum_eng is scored with the package rouge-score" in said
 
 
 def test_an_unknown_task_and_an_empty_file_are_one_line(tmp_path, capsys):
@@ -117,10 +128,10 @@ def test_rows_give_their_slots_and_answers():
     assert slots("code_run", ROW) == {"func": "func_3", "func_call": "func_3(-7)"}
     largest = {"input": "Only a number. The largest number of the list is: "}
     assert slots("math_find", largest) == {"prefix": "What is the largest number in the following list?"}
-    assert answers("code_debug", ROW) == ("y", "C")
-    assert answers("math_calc", {"answer": [1, 2]}) == ("1", "2")
+    assert answers("code_debug", ROW["answer"], ROW["options"]) == ("y", "C")
+    assert answers("math_calc", [1, 2], None) == ("1", "2")
     for name, row in (("code_debug", {"options": ["w"]}), ("code_run", {}), ("math_find", {})):
         with pytest.raises(ValueError, match=name):
             slots(name, row)
     with pytest.raises(ValueError, match="none of the options"):
-        answers("code_debug", {"options": ["w", "x", "y", "z"], "answer": "q"})
+        answers("code_debug", "q", ROW["options"])

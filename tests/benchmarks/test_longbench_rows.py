@@ -61,7 +61,7 @@ def test_bad_rows_are_left_out_with_file_and_line_and_the_others_kept(tmp_path):
         ROW | {"answers": "Alden"},
         ROW | {"answers": []},
         ROW | {"length": "long"},
-        ROW | {"input": ""},
+        ROW | {"input": " \n"},
         ROW | {"all_classes": "Alden"},
         ROW | {"all_classes": ["Alden", "Bertha"]},
         ROW | {"length": True},
@@ -107,6 +107,8 @@ def test_an_id_may_be_a_number(tmp_path):
 def test_the_paper_profile_has_names_wording_and_limits_of_its_own(tmp_path):
     for name in ("hotpotqa", "qasper", "dureader", "gov_report"):
         write(tmp_path / f"longbench/{name}.jsonl", ROW)
+    fair = ["qasper", "hotpotqa", "dureader", "gov_report"]
+    assert [one.task.name for one in load(longbench, tmp_path)] == fair
     sets = {one.task.name: one for one in load(longbench, tmp_path, profile="paper")}
     assert set(sets) == {"qasper-paper", "hotpotqa-paper", "gov_report-paper"}
     assert sets["hotpotqa-paper"].task.max_new_tokens == 20
@@ -114,6 +116,12 @@ def test_the_paper_profile_has_names_wording_and_limits_of_its_own(tmp_path):
     qasper, [example] = sets["qasper-paper"].task, sets["qasper-paper"].examples
     example = example.__class__(**{**vars(example), "answers": ("unanswerable",)})
     assert qasper.score("Error", example) == 1.0
+
+
+def test_a_row_s_language_is_a_tag_and_english_where_it_names_none(tmp_path):
+    write(tmp_path / "longbench/dureader.jsonl", ROW | {"language": "zh"}, ROW | {"language": None})
+    [one] = load(longbench, tmp_path)
+    assert [example.tags["language"] for example in one.examples] == ["zh", "en"]
 
 
 def test_answers_scored_by_another_rule_for_the_no_answer_word_are_told_apart_by_the_revision(tmp_path):
@@ -230,3 +238,14 @@ def test_infinitebench_counts_chinese_in_characters_and_leaves_out_what_asks_not
     assert sets["longbook_qa_chn"].examples[0].length == 5
     assert sets["longbook_qa_eng"].examples[0].length == 2
     assert sets["longbook_qa_chn"].left_out == [f"{path}:2: it has no input"]
+    write(tmp_path / "infinitebench/math_calc.jsonl", row | {"input": "", "answer": [3]})
+    [calc] = load(infinitebench, tmp_path, tasks=("math_calc",))
+    assert [example.answers for example in calc.examples] == [("3",)]
+
+
+def test_what_a_file_holds_is_in_the_revision_of_its_task(tmp_path):
+    row = {"id": 1, "context": "c", "input": "i", "answer": ["1"]}
+    v2, passkey = tmp_path / "longbench_v2/data.json", write(tmp_path / "infinitebench/passkey.jsonl", row)
+    write(v2, json.dumps([v2_row(0)]))
+    for benchmark, path in ((longbench_v2, v2), (infinitebench, passkey)):
+        assert [one.task.revision for one in load(benchmark, tmp_path)] == [local_file(path).revision]

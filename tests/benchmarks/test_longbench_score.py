@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,8 @@ def test_an_unknown_task_is_named_and_a_folder_without_any_is_an_error(tmp_path,
 
 
 def test_a_folder_that_is_not_there_and_a_file_without_rows_are_said(tmp_path, capsys):
+    assert main(["score", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith("a file <task>.jsonl, such as hotpotqa.jsonl\n")
     assert main(["score", str(tmp_path / "none")]) == 2
     assert (
         capsys.readouterr().err
@@ -181,10 +184,11 @@ def test_a_folder_that_is_not_there_and_a_file_without_rows_are_said(tmp_path, c
 
 def test_a_length_that_is_no_number_is_in_no_bucket(tmp_path):
     text = '{"pred": "x", "answers": ["x"], "all_classes": null, "length": NaN}\n'
-    (tmp_path / "qasper.jsonl").write_text(text + text.replace("NaN", "4000"))
+    (tmp_path / "qasper.jsonl").write_text(text + text.replace("NaN", "true") + text.replace("NaN", "4000"))
     result, notes = score_folder(tmp_path, e=True)
     assert result["n"] == {"qasper": 1}
     assert "qasper.jsonl:1: length" in notes[0]
+    assert "qasper.jsonl:2: length" in notes[1]
 
 
 def test_another_s_answer_is_not_read_as_the_no_answer_word(tmp_path):
@@ -209,3 +213,25 @@ def test_the_official_average_is_over_the_english_categories():
     assert average_tasks(scores) == 43.5
     assert average_categories({"vcsum": 10.0, "lsht": 20.0}) == 15.0
     assert average_tasks({"lcc": None}) is None
+    assert average_tasks({"narrativeqa": 10.0, "qasper": 10.0, "multifieldqa_en": 10.02}) == 10.01
+
+
+def test_the_average_over_categories_is_rounded_once_at_its_end():
+    single = {"narrativeqa": 10.0, "qasper": 10.0, "multifieldqa_en": 10.02}  # 10.00667 on average
+    several = {"hotpotqa": 10.0, "2wikimqa": 10.0, "musique": 10.02}
+    assert average_categories({**single, **several, "lcc": 10.0}) == 10.0
+
+
+def test_a_package_that_a_metric_lacks_is_said_and_no_row_is_left_out(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rapidfuzz", None)
+    write(tmp_path, "lcc", [row("x = 1", ["x = 2"])])
+    write(tmp_path, "qasper", [row()])
+    assert main(["score", str(tmp_path), "--code-similarity", "levenshtein"]) == 2
+    assert "pip install rapidfuzz" in capsys.readouterr().err
+
+
+def test_the_program_without_its_command_is_refused(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    assert "python -m benchmarks.longbench: error: " in capsys.readouterr().err

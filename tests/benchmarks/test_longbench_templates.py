@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import longbench_v2_templates
+from benchmarks import longbench_v2
 from benchmarks.base import Example, Task
 from benchmarks.longbench import paper
 from benchmarks.longbench.templates import E_TASKS, TASKS, TEMPLATES, bucket, metric, task
@@ -117,7 +117,7 @@ def test_the_paper_s_profile_has_its_limits_and_the_chat_turn_everywhere(name):
     there: Task = paper.task(name)
     long = {"gov_report": 500, "qmsum": 250, "multi_news": 250, "samsum": 250, "lcc": 40, "repobench-p": 40}
     assert there.max_new_tokens == long.get(name, 20)
-    assert there.chat
+    assert (there.chat, there.stop) == (True, ())
     changed = "".join(there.wrap("Q")).split() != "".join(task(name).wrap("Q")).split()
     assert changed == (name == "narrativeqa")
 
@@ -171,14 +171,14 @@ def test_the_paper_has_no_chinese_task():
 
 
 def test_longbench_v2_s_wording_is_filled_once():
-    one = longbench_v2_templates.task()
+    one = longbench_v2.task()
     slots = {f"choice_{letter}": f"$C_{letter}$ {letter}" for letter in "ABCD"}
     text = replace(one, slots=slots).prompt("$Q$ {question}", "why?")
     assert text.startswith(
         "Please read the following text and answer the question below.\n\n<text>\n$Q$ {question}\n"
     )
     assert "question: why?\nChoices:\n(A) $C_A$ A\n(B) $C_B$ B\n(C) $C_C$ C\n(D) $C_D$ D\n\nFormat" in text
-    assert {name: len(text) for name, text in longbench_v2_templates.TEMPLATES.items()} == {
+    assert {name: len(text) for name, text in longbench_v2.TEMPLATES.items()} == {
         "0shot": 262,
         "0shot_cot": 210,
         "0shot_cot_ans": 381,

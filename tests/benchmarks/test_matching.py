@@ -119,6 +119,7 @@ def test_levenshtein_without_rapidfuzz_says_what_to_install(monkeypatch):
     [
         ("The correct answer is (B)", "B"),
         ("**The correct answer is B**", "B"),
+        ("The correct answer is **(B)**.", "B"),
         ("The correct answer is C. The correct answer is (B).", "B"),
         ("The correct answer is (A). The correct answer is (B).", "A"),
         ("the correct answer is (B)", None),

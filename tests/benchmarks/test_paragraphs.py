@@ -153,7 +153,7 @@ def test_2wiki_takes_the_aliases_and_demonyms_of_the_answers_id(tmp_path, words)
     lines = [
         {"Q_id": "Q1", "aliases": ["one", "1"], "demonyms": ["first"]},
         {"Q_id": "Q2", "aliases": ["uno"]},
-        {"Q_id": "Q3", "aliases": "three"},
+        *({"Q_id": "Q3", "aliases": "three"}, {"aliases": ["three"]}),
         {"Q_id": "Q3", "aliases": [], "demonyms": "third"},
     ]
     text = "\n".join(map(json.dumps, lines))
@@ -161,7 +161,7 @@ def test_2wiki_takes_the_aliases_and_demonyms_of_the_answers_id(tmp_path, words)
     (task_set,) = wikimqa(words, data_dir=folder)
     assert [example.answers for example in task_set.examples] == [("1", "one", "first"), ("1", "uno")]
     assert [line.partition("id_aliases.json")[2] for line in task_set.left_out] == [
-        f":{line}: has no Q_id with lists of aliases and demonyms" for line in (3, 4)
+        f":{line}: has no Q_id with lists of aliases and demonyms" for line in (3, 4, 5)
     ]
     assert task_set.task.revision != plain.task.revision
 
@@ -177,10 +177,14 @@ def test_2wiki_takes_the_aliases_and_demonyms_of_the_answers_id(tmp_path, words)
         ),
         ("hotpotqa", hotpot_row(2, context="text"), "has str where a list"),
         ("hotpotqa", hotpot_row(2, context=[["Town", "a text"]]), "'Town' is no list of sentences"),
+        ("hotpotqa", hotpot_row(2, context=[["Town"]]), "something else than pairs of title and sentences"),
+        ("hotpotqa", hotpot_row(2, context={"title": ["Town"], "sentences": []}), "do not go together"),
+        ("hotpotqa", hotpot_row(2, supporting_facts=[["Town 2", "0"]]), "has '0' among its supporting_facts"),
         ("hotpotqa", hotpot_row(2, answer=["1"]), "has no answer"),
         ("hotpotqa", hotpot_row(2, question=" "), "has no question"),
         ("hotpotqa", '{"_id": "id2", "question": "torn', "not a whole JSON object"),
         ("musique", musique_row(2, paragraphs=[]), "has no paragraphs"),
+        ("musique", musique_row(2, paragraphs=["a text"]), "paragraphs that are no objects"),
         ("musique", musique_row(2, answer_aliases="Stanley"), "answer_aliases that are no list"),
         ("musique", musique_row(2, answerable=False), "is marked unanswerable"),
         ("musique", musique_row(2, id="9"), "does not begin with its hops"),
@@ -210,7 +214,7 @@ def test_2wiki_without_its_file_says_where_to_get_it(tmp_path, words):
 @pytest.fixture
 def long_folder(tmp_path) -> Path:
     rows = [hotpot_row(i, "comparison" if i % 3 == 0 else "bridge") for i in range(40)]
-    return write(tmp_path, "hotpotqa", rows)
+    return write(tmp_path, "hotpotqa", [*rows, hotpot_row(40, context=[])])
 
 
 def test_long_versions_fill_their_length_with_whole_paragraphs_and_never_exceed_it(long_folder, any_counter):
@@ -218,6 +222,7 @@ def test_long_versions_fill_their_length_with_whole_paragraphs_and_never_exceed_
     known = {shown for row in map(hotpot_row, range(40)) for shown in _shown(row)}
     longest = max(map(any_counter, known)) + 8
     assert Counter(example.bucket for example in task_set.examples) == {"800": 40, "1600": 40}
+    assert [line.partition("jsonl:")[2] for line in task_set.left_out] == ["41: has no context"]
     for example in task_set.examples:
         used = any_counter(task_set.task.prompt(example.context, example.question))
         assert example.length == used <= int(example.bucket) <= used + longest
@@ -310,11 +315,6 @@ def test_fewer_samples_are_a_subset_even_over_the_types(long_folder, words):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"lengths": (100,)},
-            r"question id\d+ has \d+ tokens with its own paragraphs alone, more than lengths=100",
-        ),
-        ({"lengths": (90_000,)}, r"paragraphs do not fill lengths=90000 .*ask for shorter ones"),
         ({"lengths": (1_000, 90_000)}, r"paragraphs do not fill lengths=90000 .*ask for shorter ones"),
         ({"lengths": (100, 1_000)}, "tokens with its own paragraphs alone, more than lengths=100"),
         ({"lengths": (800, 800)}, "names a number twice"),
@@ -327,6 +327,17 @@ def test_options_that_cannot_be_met_are_one_line_errors(long_folder, words, opti
     with pytest.raises(ValueError, match=message) as error:
         hotpotqa(words, data_dir=long_folder, **options)
     assert "\n" not in str(error.value)
+
+
+def test_a_length_is_refused_at_once_where_the_longest_question_does_not_fit(tmp_path, words):
+    rows = [hotpot_row(i) for i in range(40)]
+    rows[7]["context"][2][1] = ["word " * 50]
+    folder = write(tmp_path, "hotpotqa", rows)
+    longest = max(example.length for example in hotpotqa(words, data_dir=folder)[0].examples)
+    (task_set,) = hotpotqa(words, data_dir=folder, lengths=(longest,))
+    assert (len(task_set.examples), task_set.examples[7].length) == (40, longest)
+    with pytest.raises(ValueError, match=rf"question id7 has {longest} tokens"):
+        hotpotqa(words, data_dir=folder, lengths=(longest - 1,))
 
 
 def test_sentences_are_joined_with_one_blank_and_found_again():

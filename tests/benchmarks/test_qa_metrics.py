@@ -83,6 +83,7 @@ def test_chinese_words_are_jieba_s():
     pytest.importorskip("jieba")
     # jieba 0.42.1 cuts 我 来到 北京 清华大学, and 北京 清华大学.
     assert qa_f1_chinese("我来到北京清华大学", "北京，清华大学。") == pytest.approx(2 / 3)
+    assert qa_f1_chinese("北京，清华大学。", "我来到北京清华大学") == pytest.approx(2 / 3)
     assert score("rouge_l_zh", "我来到北京清华大学", ("北京清华大学",)) == 0.6666666622222223
 
 
