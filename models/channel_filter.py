@@ -55,13 +55,9 @@ class Calibration:
         """The place in the table of the length nearest to `length`, the shorter one on a tie."""
         return min(range(len(self.lengths)), key=lambda place: abs(self.lengths[place] - length))
 
-    @property
-    def starts_at(self) -> int:
-        """The shortest prompt that is filtered: 3,000 tokens at L0 = 2,000."""
-        return filtered_from(self.trained)
-
 
 def filtered_from(trained: int) -> int:
+    """The shortest prompt that is filtered: 3,000 tokens at L0 = 2,000."""
     return trained * 3 // 2
 
 
@@ -150,12 +146,12 @@ class Kept:
 def filtering(model: Any, calibration: Calibration, theta: float, length: int) -> Iterator[Kept]:
     """Prompts of `length` tokens that are read inside the block are filtered; the model is then as it was.
 
-    Nothing at all is changed below `starts_at` and where no channel is global. The calibration has to be the
+    Nothing at all is changed below `filtered_from` and where no channel is global. The calibration has to be the
     model's (`models/calibration.py`)."""
     found = mixers(model)
     kept = Kept()
     edits: list[tuple[Any, Edit]] = []
-    if length >= calibration.starts_at:
+    if length >= filtered_from(calibration.trained):
         place = calibration.nearest(length)
         for layer, mixer in enumerate(found):
             chosen = calibration.decay[layer] > theta

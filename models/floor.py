@@ -73,7 +73,7 @@ def floor_seconds(model: Any, shapes: Counter[tuple[int, int]], synchronize: Cal
 
 
 def _product_seconds(layers: list[Any], tokens: int, synchronize: Callable[[], None]) -> float:
-    inputs = {layer.in_features: _ones(layer, tokens) for layer in layers}
+    inputs = {layer.in_features: layer.weight.new_ones(tokens, layer.in_features) for layer in layers}
     best = float("inf")
     for _ in range(REPEATS):
         synchronize()
@@ -83,7 +83,3 @@ def _product_seconds(layers: list[Any], tokens: int, synchronize: Callable[[], N
         synchronize()
         best = min(best, time.perf_counter() - started)
     return best
-
-
-def _ones(layer: nn.Linear, tokens: int) -> torch.Tensor:
-    return torch.ones(tokens, layer.in_features, device=layer.weight.device, dtype=layer.weight.dtype)

@@ -29,7 +29,6 @@ def workers_for(tasks: int, updates: int) -> int:
 def share(kernel: Callable, tasks: int, workers: int, *arguments) -> None:
     """Call `kernel(worker, first, last, *arguments)` for every worker's share of the tasks, at the same time. What
     one of them raises is raised here."""
-
     failures: list[BaseException] = []
     finished: list[int] = []
 

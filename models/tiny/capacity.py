@@ -33,7 +33,6 @@ from benchmarks.curriculum import POLISH_FACTS, Ladder, facts_alone, write_batch
 from benchmarks.lessons import Lesson, Teacher
 from benchmarks.recall import recall
 from comparison.command_line import Parser, path_of, run_program
-from methods.base import Answer, Method
 from methods.full import Full
 from methods.oprm import OPRM
 from models.engine import Engine
@@ -170,20 +169,16 @@ def measure(study: Study, state: int) -> Size:
 def examine(engine: Engine, samples: int) -> tuple[Cell, ...]:
     """The test questions, which no lesson is drawn from, to both methods."""
     asked = recall(engine.count_tokens, seed=TEST_SEED, length=LENGTH, facts=FACTS, samples=samples)[0]
-    methods: dict[str, Method] = {
-        "full": Full(engine),
-        "oprm": OPRM(engine, chunk_size=CHUNK_SIZE, overlap=OVERLAP),
-    }
-    return tuple(cell for name in METHODS for cell in answer_all(name, methods[name], asked))
+    full, oprm = Full(engine), OPRM(engine, chunk_size=CHUNK_SIZE, overlap=OVERLAP)
+    return (*answer_all("full", full, asked), *answer_all("oprm", oprm, asked))
 
 
-def answer_all(name: str, method: Method, asked: TaskSet) -> list[Cell]:
+def answer_all(name: str, method: Full | OPRM, asked: TaskSet) -> list[Cell]:
     """One method's right answers by number of facts."""
     hits, counts = dict.fromkeys(FACTS, 0.0), dict.fromkeys(FACTS, 0)
     for example in asked.examples:
         given = method.answer(example.context, example.question, task=asked.task)
-        text = given.text if isinstance(given, Answer) else given
-        hits[int(example.bucket)] += asked.task.score(text, example)
+        hits[int(example.bucket)] += asked.task.score(given.text, example)
         counts[int(example.bucket)] += 1
     return [Cell(name, facts, round(hits[facts]), counts[facts]) for facts in FACTS]
 

@@ -27,7 +27,6 @@ from benchmarks.multihop import multihop
 from benchmarks.needle import needle
 from benchmarks.recall import recall
 from comparison.command_line import Parser, path_of, run_program
-from methods.base import Answer, Method
 from methods.full import Full
 from methods.oprm import OPRM
 from models.engine import Engine
@@ -143,20 +142,15 @@ def measure(engine: Engine, seed: int, samples: int) -> list[Cell]:
             made[plan.sets] = plan.sets(engine, seed, samples)
         task_set = next(one for one in made[plan.sets] if one.task.name == plan.task)
         chosen = [one for one in task_set.examples if plan.bucket in (None, one.bucket)]
-        method = OPRM(engine, chunk_size=CHUNK_SIZE, overlap=OVERLAP) if plan.oprm else Full(engine)
-        scores = answer_all(method, task_set.task, chosen)
+        oprm = OPRM(engine, chunk_size=CHUNK_SIZE, overlap=OVERLAP)
+        scores = answer_all(oprm if plan.oprm else Full(engine), task_set.task, chosen)
         hits, n = worst_depth(chosen, scores) if plan.task == "needle" else (sum(scores), len(scores))
         cells.append(Cell(plan.name, plan.bar, round(hits), n))
     return [*cells, judge_pairs(engine, seed, math.ceil(samples * ANSWERABLE))]
 
 
-def answer_all(method: Method, task: Task, examples: Iterable[Example]) -> list[float]:
-    scores = []
-    for example in examples:
-        answer = method.answer(example.context, example.question, task=task)
-        text = answer.text if isinstance(answer, Answer) else answer
-        scores.append(task.score(text, example))
-    return scores
+def answer_all(method: Full | OPRM, task: Task, examples: Iterable[Example]) -> list[float]:
+    return [task.score(method.answer(one.context, one.question, task=task).text, one) for one in examples]
 
 
 def worst_depth(examples: Sequence[Example], scores: Sequence[float]) -> tuple[float, int]:
@@ -188,38 +182,29 @@ def judge_pairs(engine: Engine, seed: int, samples: int) -> Cell:
 
 def table(cells: Sequence[Cell], others: Sequence[Sequence[Cell]]) -> str:
     """Markdown, in points, with 95 % Wilson intervals and, given other training seeds, the spread over all."""
-    spread = "| spread over seeds " if others else ""
-    lines = [
-        f"| what | n | reached | 95 % interval | bar | {spread.strip('| ')}{' |' if others else ''}".rstrip()
-    ]
-    lines.append("|---|---|---|---|---|" + ("---|" if others else ""))
+    every = (cells, *others)
+    rows = [["what", "n", "reached", "95 % interval", "bar", "spread over seeds"]]
     for i, cell in enumerate(cells):
         low, high = wilson(cell.hits, cell.n)
-        row = [
-            cell.name,
-            str(cell.n),
-            f"{100 * cell.share:.1f}",
-            f"{100 * low:.1f} to {100 * high:.1f}",
-            _bar(cell),
-        ]
-        if others:
-            shares = [100 * one[i].share for one in (cells, *others)]
-            row.append(f"{min(shares):.1f} to {max(shares):.1f}")
-        lines.append("| " + " | ".join(row) + " |")
+        shares = [100 * one[i].share for one in every]
+        rows.append([cell.name, str(cell.n), *_reached(shares, cell.bar, _range(100 * low, 100 * high))])
     for name, bar in DIFFERENCES:
-        gains = [100 * _gain(one, name) for one in (cells, *others)]
-        verdict = f"{100 * bar:.0f} {'reached' if gains[0] >= 100 * bar else 'missed'}"
-        row = [f"{name}: OPRM minus full", "", f"{gains[0]:.1f}", "", verdict]
-        if others:
-            row.append(f"{min(gains):.1f} to {max(gains):.1f}")
-        lines.append("| " + " | ".join(row) + " |")
+        gains = [100 * _gain(one, name) for one in every]
+        rows.append([f"{name}: OPRM minus full", "", *_reached(gains, bar, "")])
+    columns = 6 if others else 5
+    lines = ["| " + " | ".join(row[:columns]) + " |" for row in rows]
+    lines.insert(1, "|" + "---|" * columns)
     return "\n".join(lines) + "\n"
 
 
-def _bar(cell: Cell) -> str:
-    if cell.bar is None:
-        return ""
-    return f"{100 * cell.bar:.0f} {'reached' if cell.share >= cell.bar else 'missed'}"
+def _reached(points: Sequence[float], bar: float | None, interval: str) -> list[str]:
+    """The last four columns; the first of `points` is the shipped model's."""
+    verdict = "" if bar is None else f"{100 * bar:.0f} {'reached' if points[0] >= 100 * bar else 'missed'}"
+    return [f"{points[0]:.1f}", interval, verdict, _range(min(points), max(points))]
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.1f} to {high:.1f}"
 
 
 def _gain(cells: Sequence[Cell], name: str) -> float:
