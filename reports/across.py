@@ -51,7 +51,8 @@ def write_joined_report(
         place.mkdir(parents=True, exist_ok=True)
         page, numbers = report_of(run, analysis, place, paper=paper)
         pages.append(page)
-        data = _extend(data, numbers)
+        for name, (columns, rows) in numbers.items():
+            data.setdefault(name, (columns, []))[1].extend(rows)
     return write_files(out, join_pages(runs, pages), data, list(zip(runs, analyses, strict=True)))
 
 
@@ -101,24 +102,16 @@ def joint_families(analyses: Sequence[Analysis]) -> list[Analysis]:
 def join_pages(runs: Sequence[Run], pages: Sequence[Page]) -> Page:
     """One page: every table with a first column for the model, every picture, how each run was made."""
     models = [run.model for run in runs]
+    every = [(model, section) for model, page in zip(models, pages, strict=True) for section in page.sections]
     sections = []
-    for title in dict.fromkeys(section.title for page in pages for section in page.sections):
-        parts = [next((one for one in page.sections if one.title == title), Section(title)) for page in pages]
-        names = dict.fromkeys(table.title for part in parts for table in part.tables)
-        tables = [
-            join_tables(
-                [
-                    (m, t)
-                    for m, part in zip(models, parts, strict=True)
-                    for t in part.tables
-                    if t.title == name
-                ]
-            )
-            for name in names
-        ]
+    for title in dict.fromkeys(section.title for _, section in every):
+        parts = [(model, section) for model, section in every if section.title == title]
+        found = [(model, table) for model, part in parts for table in part.tables]
+        names = dict.fromkeys(table.title for _, table in found)
+        tables = [join_tables([one for one in found if one[1].title == name]) for name in names]
         figures = [
             replace(figure, picture=_of_model(figure.picture, model))
-            for model, part in zip(models, parts, strict=True)
+            for model, part in parts
             for figure in part.figures
         ]
         sections.append(Section(title, tables, figures))
@@ -128,7 +121,7 @@ def join_pages(runs: Sequence[Run], pages: Sequence[Page]) -> Page:
     )
     summary = "\n\n".join(f"{code(model)}: {page.summary}" for model, page in zip(models, pages, strict=True))
     title = f"{len(models)} models: {', '.join(code(model) for model in models)}"
-    return Page(title, summary, sections, Section("The runs", lines=lines))
+    return Page(title, summary, pages[0].reading, sections, Section("The runs", lines=lines))
 
 
 def _of_model(picture: Picture, model: str) -> Picture:
@@ -186,33 +179,18 @@ def _mixed(one: Run, two: Run) -> Iterator[tuple[str, Any, Any]]:
     for name in SAME_SETTINGS:
         yield from _unequal(name, one.settings.get(name), two.settings.get(name))
     specs = [{row["label"]: row.get("spec") for row in run.info["methods"]} for run in (one, two)]
-    for label in specs[0]:
-        yield from _unequal(f"method {label}", specs[0][label], specs[1].get(label, "not in it"))
-    for label in specs[1]:
-        if label not in specs[0]:
-            yield f"method {label}", "not in it", specs[1][label]
+    for label in dict.fromkeys([*specs[0], *specs[1]]):
+        yield from _unequal(f"method {label}", *(each.get(label, "not in it") for each in specs))
     tasks = [
         {row["name"]: row for benchmark in run.info["benchmarks"] for row in benchmark["tasks"]}
         for run in (one, two)
     ]
     for name in dict.fromkeys([*tasks[0], *tasks[1]]):
-        if name not in tasks[0] or name not in tasks[1]:
-            before, after = ("in it" if name in each else "not in it" for each in tasks)
-            yield f"task {name}", before, after
-            continue
-        for field in SAME_TASK:
-            yield from _unequal(
-                f"{field} of task {name}", tasks[0][name].get(field), tasks[1][name].get(field)
-            )
+        yield from _unequal(f"task {name}", *("in it" if name in each else "not in it" for each in tasks))
+        for field in SAME_TASK if all(name in each for each in tasks) else ():
+            yield from _unequal(f"{field} of task {name}", *(each[name].get(field) for each in tasks))
 
 
 def _unequal(name: str, one: Any, two: Any) -> Iterator[tuple[str, Any, Any]]:
     if one != two:
         yield name, one, two
-
-
-def _extend(data: Data, more: Data) -> Data:
-    return {
-        name: (columns, [*(data[name][1] if name in data else []), *rows])
-        for name, (columns, rows) in more.items()
-    }

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comparison.records import canonical_digest, write_whole
-from reports import statistics
+from comparison.records import write_whole
 from reports.analysis import (
     ALL,
     CONFIRMATORY,
@@ -25,14 +24,24 @@ from reports.analysis import (
     Place,
     adjust,
     pair_columns,
+    tested,
 )
 from reports.collect import ReportError, Run, read_run
 from reports.cost import time_ratio
 from reports.cost_tables import ratio_text, rests_on_few
-from reports.score_tables import FEW, contrast_cells, contrast_header, margin_note, method_cell, no_worse_text
+from reports.score_tables import (
+    CONSTANT,
+    CONTRAST_READING,
+    FEW,
+    contrast_header,
+    contrast_row,
+    margin_note,
+    method_cell,
+    unknown_note,
+)
 from reports.signature import signature
 from reports.statistics import Estimate
-from reports.tables import Cell, Row, Table, code, csv_text, markdown, points
+from reports.tables import NOTHING, Cell, Row, Table, code, csv_text, markdown, points
 
 WORSE = "worse"
 BETTER = "better"
@@ -61,7 +70,7 @@ def write_against(
     """Compare two run folders; writes ``against.md`` and ``against.csv`` in the first. Raises `ReportError`."""
     changes = compare_runs(read_run(run_dir, failures), read_run(old_dir, failures))
     folder = changes.new.folder
-    write_whole(folder / "against.csv", csv_text(COLUMNS.split(","), list(_rows(changes))))
+    write_whole(folder / "against.csv", csv_text(COLUMNS.split(","), _rows(changes)))
     write_whole(folder / "against.md", _page(changes, margin))
     return folder / "against.md", changes
 
@@ -70,27 +79,28 @@ def compare_runs(new: Run, old: Run) -> Changes:
     """Every method and task that both runs hold. Raises `ReportError` where they hold none in common, or where
     a task's questions or metric are others."""
     methods = [one for one in new.methods if one.label in {other.label for other in old.methods}]
-    before = {task.name: task for task in old.tasks}
-    tasks = [task for task in new.tasks if task.name in before]
+    metrics = {task.name: task.metric for task in old.tasks}
+    tasks = [task for task in new.tasks if task.name in metrics]
     if not methods or not tasks:
         raise ReportError(
             f"{new.folder} and {old.folder} have no method and task in common: nothing to compare"
         )
     for task in tasks:
-        if task.metric != before[task.name].metric:
+        if task.metric != metrics[task.name]:
             raise ReportError(
-                f"{task.name} was scored by {before[task.name].metric} in {old.folder} and by {task.metric} in "
+                f"{task.name} was scored by {metrics[task.name]} in {old.folder} and by {task.metric} in "
                 f"{new.folder}: make the older run again"
             )
         _same_questions(new, old, task.name)
-    counted = tuple(task.name for task in tasks if task.confirmatory)
+    rows = {MACRO: [task.name for task in tasks if task.confirmatory]}
+    rows |= {task.name: [task.name] for task in tasks}
     contrasts: dict[Place, Contrast] = {}
-    for name in [*([MACRO] if counted else []), *(task.name for task in tasks)]:
+    for name, summed in rows.items():
         for method in methods:
-            family = CONTROL if method.control else CONFIRMATORY if name == MACRO else EXPLORATORY
-            contrast = _contrast(new, old, method.label, counted if name == MACRO else (name,), name, family)
-            if contrast:
-                contrasts[method.label, name, ALL] = contrast
+            now, before = ([run.columns.get((method.label, task)) for task in summed] for run in (new, old))
+            if pairs := pair_columns(now, before):
+                seeded = (new.key, "against", method.label, name)
+                contrasts[method.label, name, ALL] = tested(pairs, method, name, seeded)
     contrasts, sizes = adjust(contrasts)
     times = {one.label: time for one in methods if (time := time_ratio(new, old, one.label))}
     return Changes(new, old, contrasts, sizes, times, tuple(_differing(new, old)))
@@ -109,20 +119,6 @@ def summary_line(changes: Changes) -> str:
     named = ", ".join(f"{method} on {task}" for method, task, _ in worse)
     tests = sum(changes.family_sizes.values())
     return f"{len(worse)} worse{f' ({named})' if named else ''}, {len(better)} better, of {tests} tests"
-
-
-def _contrast(
-    new: Run, old: Run, method: str, tasks: tuple[str, ...], name: str, family: str
-) -> Contrast | None:
-    pairs = pair_columns(
-        [new.columns.get((method, task)) for task in tasks],
-        [old.columns.get((method, task)) for task in tasks],
-    )
-    if pairs is None:
-        return None
-    seed = int(canonical_digest([new.key, "against", method, name])[:16], 16)
-    p = statistics.sign_flip(pairs.first - pairs.second, pairs.clusters, pairs.tasks, seed=seed)
-    return Contrast(pairs.difference(), family, p)
 
 
 def _same_questions(new: Run, old: Run, task: str) -> None:
@@ -196,28 +192,30 @@ def _summary(changes: Changes) -> str:
 
 def _table(changes: Changes, margin: float | None) -> Table:
     header = [*contrast_header(f"Δ from {changes.old.folder.name}", margin), "verdict"]
-    methods = {method.label: method for method in changes.new.methods}
-    rows: list[Row] = [
-        [
-            method_cell(changes.new, methods[place[0]]),
-            Cell(place[1], code=place[1] != MACRO),
-            *contrast_cells(contrast, about=place),
-            *([] if margin is None else [no_worse_text(contrast, margin)]),
-            judge(contrast) or "not shown",
-        ]
-        for place, contrast in changes.contrasts.items()
+    cells = {method.label: method_cell(changes.new, method, baseline="") for method in changes.new.methods}
+    rows = [
+        [*contrast_row(cells[label], task, contrast, margin), _verdict(contrast)]
+        for (label, task, _), contrast in changes.contrasts.items()
     ]
     holm, hochberg = changes.family_sizes[CONFIRMATORY], changes.family_sizes[EXPLORATORY]
     note = (
-        "Δ: the method now minus the same method before, on the questions that both runs have answered, in "
-        "points, with its cluster-robust 95 % t interval; p: two-sided cluster sign-flip test, adjusted after "
-        f"Holm for the macro rows (m = {holm}) and after Benjamini and Hochberg for the tasks (m = {hochberg}). "
-        "Worse and better: adjusted p below 0.05, 20 clusters or more and an interval; controls have no verdict. A "
-        "verdict that is not shown is not a proof that nothing changed: see the detectable Δ."
+        "Δ: the method now minus the same method before, on the questions that both runs have answered, in points, "
+        "with its 95 % t interval. p: two-sided sign-flip test over clusters (questions about one document form one), "
+        f"adjusted after Holm for the macro rows (m = {holm}) and after Benjamini and Hochberg for the tasks (m = "
+        f"{hochberg}). {CONTRAST_READING} Worse, better: adjusted p below 0.05, 20 clusters or more and an interval. "
+        "Undecided is no proof that nothing changed: see the detectable Δ. Controls are not tested and have no verdict."
     )
-    notes = [note if margin is None else f"{note} {margin_note(changes.old.folder.name, margin)}"]
+    found = [contrast.difference.estimate for contrast in changes.contrasts.values()]
+    holds = {FEW: any(one.few for one in found), CONSTANT: any(one.flat for one in found)}
+    said = [words for words, true in holds.items() if true]
+    asked = [] if margin is None else [margin_note(changes.old.folder.name, margin)]
+    notes = [" ".join([note, *said, *unknown_note(found)]), *asked]
     line = _line(changes, changes.family_sizes, margin)
     return Table("New minus old", header, rows, line, notes, names=2)
+
+
+def _verdict(contrast: Contrast) -> str:
+    return NOTHING if contrast.family == CONTROL else judge(contrast) or "undecided"
 
 
 def _time_table(changes: Changes) -> Table:
@@ -234,7 +232,7 @@ def _time_table(changes: Changes) -> Table:
 
 def _line(changes: Changes, families: Mapping[str, int] | None = None, margin: float | None = None) -> str:
     """The new run, with the tests where there are any, which are seeded from its key; then the old one."""
-    names = list(dict.fromkeys(task for _, task, _ in changes.contrasts if task != MACRO))
+    names = {task for _, task, _ in changes.contrasts if task != MACRO}
     tested = signature(changes.new, names, families=families, margin=margin)
     return f"{tested} against {signature(changes.old, names)}"
 
@@ -242,9 +240,8 @@ def _line(changes: Changes, families: Mapping[str, int] | None = None, margin: f
 def _rows(changes: Changes) -> Iterator[tuple[Any, ...]]:
     for (method, task, _), contrast in changes.contrasts.items():
         one, estimate = contrast.difference, contrast.difference.estimate
-        values = (100 * estimate.mean, 100 * estimate.low, 100 * estimate.high)
         test = (contrast.p, contrast.p_adjusted, contrast.family)
         yield (
-            *(changes.new.model, method, task, estimate.n, estimate.clusters, *values, *test),
+            *(changes.new.model, method, task, estimate.n, estimate.clusters, *estimate.in_points, *test),
             *(one.wins, one.ties, one.losses, judge(contrast)),
         )

@@ -16,8 +16,8 @@ import numpy as np
 
 from comparison.records import canonical_digest
 from reports import statistics
-from reports.collect import ALL, MACRO, Column, Run
-from reports.statistics import FEW_CLUSTERS, Difference, Estimate
+from reports.collect import ALL, MACRO, Column, MethodInfo, Run
+from reports.statistics import Difference, Estimate
 
 CONFIRMATORY = "confirmatory"
 EXPLORATORY = "exploratory"
@@ -40,9 +40,9 @@ class Pairs:
     tasks: np.ndarray
 
     def within(self, bucket: str) -> Pairs:
-        chosen = np.ones(len(self.first), dtype=bool) if bucket == ALL else self.buckets == bucket
-        columns = (self.first, self.second, self.clusters, self.buckets, self.tasks)
-        return Pairs(*(column[chosen] for column in columns))
+        if bucket == ALL:
+            return self
+        return Pairs(*(column[self.buckets == bucket] for column in vars(self).values()))
 
     def mean(self) -> Estimate:
         """Of the first method."""
@@ -66,11 +66,7 @@ class Contrast:
     @property
     def significant(self) -> bool:
         shown = self.p_adjusted is not None and self.p_adjusted < SIGNIFICANT
-        return shown and not self.few and not math.isnan(self.difference.estimate.low)
-
-    @property
-    def few(self) -> bool:
-        return self.difference.estimate.clusters < FEW_CLUSTERS
+        return shown and not self.difference.estimate.few and not math.isnan(self.difference.estimate.low)
 
 
 @dataclass(frozen=True)
@@ -113,9 +109,9 @@ class Analysis:
 def analyse(run: Run, margin: float | None = None) -> Analysis:
     """Compute everything that the tables print; with a `margin` (0 to 1), also which methods are no worse
     than the baseline by more than it."""
-    results = _results(run)
-    contrasts, sizes = adjust(_contrasts(run))
-    names = [task.name for task in run.tasks] + [MACRO]
+    names = [*(task.name for task in run.tasks), MACRO]
+    results = _results(run, names)
+    contrasts, sizes = adjust(_contrasts(run, names))
     return Analysis(results, contrasts, {name: _ranking(run, name, results) for name in names}, sizes, margin)
 
 
@@ -151,49 +147,45 @@ def pair_columns(firsts: Sequence[Column | None], seconds: Sequence[Column | Non
     return Pairs(*(np.concatenate(column) for column in zip(*pieces, strict=True))) if pieces else None
 
 
-def _results(run: Run) -> dict[Place, Estimate]:
+def _results(run: Run, tasks: Sequence[str]) -> dict[Place, Estimate]:
     results: dict[Place, Estimate] = {}
-    for method in run.methods:
-        label = method.label
-        for task in [info.name for info in run.tasks] + [MACRO]:
+    for label in (method.label for method in run.methods):
+        for task in tasks:
             # A column paired with itself is the column, over one task or over all of the macro row.
             own = pair(run, label, label, task_names(run, task))
             if own is None:
                 continue
-            for bucket in _places(run, task):
+            for bucket in (ALL, *run.buckets.get(task, ())):
                 part = own.within(bucket)
                 if len(part.first):
                     results[label, task, bucket] = part.mean()
     return results
 
 
-def _contrasts(run: Run) -> dict[Place, Contrast]:
+def _contrasts(run: Run, tasks: Sequence[str]) -> dict[Place, Contrast]:
     contrasts: dict[Place, Contrast] = {}
     others = [method for method in run.methods if run.baseline and method.label != run.baseline]
     for method in others:
-        for task in [info.name for info in run.tasks] + [MACRO]:
+        for task in tasks:
             pairs = pair(run, method.label, run.baseline, task_names(run, task))
             if pairs is None:
                 continue
-            family = CONTROL if method.control else CONFIRMATORY if task == MACRO else EXPLORATORY
-            for bucket in _places(run, task):
+            seeded = (run.key, "sign-flip", method.label, run.baseline, task)
+            contrasts[method.label, task, ALL] = tested(pairs, method, task, seeded)
+            for bucket in run.buckets.get(task, ()):
                 part = pairs.within(bucket)
-                if bucket == ALL:
-                    p = _p_value(run, part, method.label, task)
-                    contrasts[method.label, task, bucket] = Contrast(part.difference(), family, p)
-                elif len(part.first):
-                    inherited = CONTROL if method.control else ""
-                    contrasts[method.label, task, bucket] = Contrast(part.difference(), inherited)
+                if len(part.first):
+                    family = CONTROL if method.control else ""
+                    contrasts[method.label, task, bucket] = Contrast(part.difference(), family)
     return contrasts
 
 
-def _places(run: Run, task: str) -> list[str]:
-    return [ALL] if task == MACRO else [ALL, *run.buckets[task]]
-
-
-def _p_value(run: Run, pairs: Pairs, method: str, task: str) -> float:
-    seed = int(canonical_digest([run.key, "sign-flip", method, run.baseline, task])[:16], 16)
-    return statistics.sign_flip(pairs.first - pairs.second, pairs.clusters, pairs.tasks, seed=seed)
+def tested(pairs: Pairs, method: MethodInfo, task: str, seeded: Sequence[str]) -> Contrast:
+    """A row's difference with the sign-flip test, whose draws follow from what it is `seeded` from."""
+    family = CONTROL if method.control else CONFIRMATORY if task == MACRO else EXPLORATORY
+    seed = int(canonical_digest(seeded)[:16], 16)
+    p = statistics.sign_flip(pairs.first - pairs.second, pairs.clusters, pairs.tasks, seed=seed)
+    return Contrast(pairs.difference(), family, p)
 
 
 def adjust(contrasts: Mapping[Key, Contrast]) -> tuple[dict[Key, Contrast], dict[str, int]]:
@@ -202,10 +194,9 @@ def adjust(contrasts: Mapping[Key, Contrast]) -> tuple[dict[Key, Contrast], dict
     for family, correct in ((CONFIRMATORY, statistics.holm), (EXPLORATORY, statistics.benjamini_hochberg)):
         places = [place for place, contrast in contrasts.items() if contrast.family == family]
         sizes[family] = len(places)
-        if places:
-            adjusted = correct([contrasts[place].p or 0.0 for place in places])
-            for place, value in zip(places, adjusted, strict=True):
-                contrasts[place] = replace(contrasts[place], p_adjusted=float(value))
+        adjusted = correct([contrasts[place].p or 0.0 for place in places])
+        for place, value in zip(places, adjusted, strict=True):
+            contrasts[place] = replace(contrasts[place], p_adjusted=float(value))
     return contrasts, sizes
 
 
@@ -214,14 +205,14 @@ def _ranking(run: Run, task: str, results: Mapping[Place, Estimate]) -> Ranking:
         method.label
         for method in run.methods
         if not method.control and (estimate := results.get((method.label, task, ALL)))
-        if estimate.clusters >= FEW_CLUSTERS
+        if not estimate.few
     ]
     if len(rivals) < 2:
         return Ranking()
     columns = _shared(run, rivals, task_names(run, task))
     means = {label: own.mean() for label in rivals if (own := pair_columns(columns[label], columns[label]))}
     alike = all(label in means and means[label].n == results[label, task, ALL].n for label in rivals)
-    if not means or any(one.clusters < FEW_CLUSTERS for one in means.values()):
+    if not means or any(one.few for one in means.values()):
         return Ranking(means, alike=alike)
     # One that only ties with the baseline does not beat it.
     best = max(rivals, key=lambda label: (round(means[label].mean, 12), label == run.baseline))

@@ -16,7 +16,7 @@ import numpy as np
 from reports.analysis import ALL, MACRO, Analysis, Contrast
 from reports.collect import MethodInfo, Run
 from reports.cost import CostRow, octave, warm_seconds
-from reports.drawing import Picture, extent, figure, look, method_name, rule, save, short, style
+from reports.drawing import Picture, extent, figure, look, method_name, panels, rule, save, short, style
 from reports.statistics import FEW_CLUSTERS, Estimate
 from reports.tables import code
 
@@ -65,7 +65,7 @@ def draw_quality(run: Run, analysis: Analysis, costs: Costs, folder: Path) -> Pi
         rows=[
             (
                 *(run.model, method.label, time.mean, time.low, time.high),
-                *(100 * score.mean, 100 * score.low, 100 * score.high),
+                *score.in_points,
                 int(method.label in best),
             )
             for method, time, score in points
@@ -103,12 +103,10 @@ def draw_forest(run: Run, analysis: Analysis, folder: Path) -> Picture | None:
     columns = math.ceil(len(names) / rows)
     with style():
         drawn = figure((1.8 + 2.1 * columns, rows * (0.9 + 0.26 * len(methods))))
-        axes = drawn.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for panel in axes.flat[len(names) :]:
-            panel.set_axis_off()
-        for panel, name in zip(axes.flat, names, strict=False):
+        axes = panels(drawn, len(names), columns, sharex=True, sharey=True)
+        for panel, name in zip(axes, names, strict=True):
             _draw_panel(panel, run, analysis, methods, name)
-        for panel in axes.flat[max(0, len(names) - columns) : len(names)]:
+        for panel in axes[-columns:]:
             panel.set_xlabel("Δ (points)")
             panel.tick_params(labelbottom=True)
         save(drawn, folder / "forest.png")
@@ -184,24 +182,15 @@ def _quality_points(run: Run, analysis: Analysis, costs: Costs) -> list[Point]:
 
 
 def _draw_point(panel: Axes, run: Run, method: MethodInfo, time: Estimate, score: Estimate) -> None:
-    own = look(run, method)
-    own["linestyle"], width = "none", 0.8 if method.control else 1.4
-    across, up = _arms(time, 1.0), _arms(score, 100.0)
-    panel.errorbar(
-        time.mean,
-        100 * score.mean,
-        xerr=across,
-        yerr=up,
-        elinewidth=width,
-        label=method_name(run, method),
-        **own,
-    )
+    own = look(run, method) | {"linestyle": "none", "label": method_name(run, method)}
+    own["elinewidth"] = 0.8 if method.control else 1.4
+    panel.errorbar(time.mean, 100 * score.mean, xerr=_arms(time, 1.0), yerr=_arms(score, 100.0), **own)
 
 
 def _arms(estimate: Estimate, scale: float) -> np.ndarray | None:
     """How far the interval reaches below and above the mean [2, 1]; None for one from fewer than 20 clusters, nothing
     where there is no interval."""
-    if estimate.clusters < FEW_CLUSTERS:
+    if estimate.few:
         return None
     reach = [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
     return scale * np.nan_to_num(np.maximum(np.array(reach), 0.0))
@@ -225,8 +214,7 @@ def _draw_panel(panel: Axes, run: Run, analysis: Analysis, methods: list[MethodI
         contrast = analysis.contrasts.get((method.label, name, ALL))
         if not contrast:
             continue
-        estimate, own = contrast.difference.estimate, look(run, method)
-        own["linestyle"] = "none"
+        estimate, own = contrast.difference.estimate, look(run, method) | {"linestyle": "none"}
         if not contrast.significant:
             own["markerfacecolor"] = "white"
         panel.errorbar(100 * estimate.mean, place, xerr=_arms(estimate, 100.0), elinewidth=1.2, **own)
@@ -241,8 +229,7 @@ def _draw_panel(panel: Axes, run: Run, analysis: Analysis, methods: list[MethodI
 
 def _forest_row(contrast: Contrast) -> tuple[int, int, float, float, float, float | None, str]:
     one = contrast.difference.estimate
-    points = (100 * one.mean, 100 * one.low, 100 * one.high)
-    return one.n, one.clusters, *points, contrast.p_adjusted, contrast.family
+    return one.n, one.clusters, *one.in_points, contrast.p_adjusted, contrast.family
 
 
 def _forest_caption(run: Run, analysis: Analysis) -> str:

@@ -69,7 +69,7 @@ class TaskInfo:
     metric: str = ""
     trained_length: int | None = None
     left_out: int = 0
-    left_out_first: tuple[str, ...] = ()
+    left_out_first: str = ""
     import_losses: tuple[tuple[str, str], ...] = ()
 
 
@@ -176,15 +176,6 @@ class Run:
         return record.error is None or (record.failed and self.failures == "zero")
 
     @cached_property
-    def evidence(self) -> dict[str, dict[str, tuple[Span, ...]]]:
-        """Gold spans by task and example; examples without any are left out, as nothing can be recalled
-        there."""
-        return {
-            task: {name: one.evidence for name, one in examples.items() if one.evidence}
-            for task, examples in self.examples.items()
-        }
-
-    @cached_property
     def columns(self) -> dict[tuple[str, str], Column]:
         """One column for every method and task that has scored answers."""
         return {place: column for place, rows in self.records.items() if (column := _column(self, rows)).size}
@@ -213,7 +204,7 @@ def read_run(run_dir: Path | str, failures: str = "zero") -> Run:
     info = _run_json(folder)
     try:
         methods = tuple(
-            MethodInfo(str(row["label"]), bool(row["control"]), bool(row.get("imported", False)))
+            MethodInfo(str(row["label"]), bool(row["control"]), bool(row.get("imported")))
             for row in info["methods"]
         )
         tasks = tuple(_task(row) for benchmark in info["benchmarks"] for row in benchmark["tasks"])
@@ -222,10 +213,10 @@ def read_run(run_dir: Path | str, failures: str = "zero") -> Run:
         raise ReportError(
             f"{folder / 'run.json'} is malformed: {_why(problem)}; make the run again"
         ) from problem
-    if any(task.name == MACRO for task in tasks):
+    if kept := {MACRO, ALL} & {task.name for task in tasks}:
         raise ReportError(
-            f"{folder} has a task called {MACRO!r}, which is the name of the mean over tasks: name its "
-            "benchmark (LABEL=SPEC) and run it again"
+            f"{folder} has a task called {min(kept)!r}, which stands for all tasks together: name its benchmark "
+            "(LABEL=SPEC) and run it again"
         )
     records, unplanned = _sorted_records(folder, methods, tasks)
     if not records:
@@ -240,8 +231,7 @@ def bucket_order(bucket: str) -> tuple[float, str]:
     number = re.match(r"\s*(-?\d+(?:\.\d+)?)\s*([kKM])?", bucket)
     if not number:
         return float("inf"), str(SIZES.index(bucket)) if bucket in SIZES else bucket
-    scale = {"k": 1e3, "M": 1e6}[number[2].replace("K", "k")] if number[2] else 1.0
-    return float(number[1]) * scale, bucket
+    return float(number[1]) * {None: 1.0, "k": 1e3, "K": 1e3, "M": 1e6}[number[2]], bucket
 
 
 def _bucket_name(run: Run, task: str) -> str:
@@ -288,7 +278,7 @@ def _task(row: Mapping[str, Any]) -> TaskInfo:
         metric=str(row.get("metric", "")),
         trained_length=row.get("trained_length"),
         left_out=int(left_out.get("rows", 0)),
-        left_out_first=tuple(str(reason) for reason in left_out.get("first", ())),
+        left_out_first=str(next(iter(left_out.get("first", ())), "")),
         import_losses=tuple((str(label), str(loss)) for label, losses in imports.items() for loss in losses),
     )
 
@@ -332,12 +322,8 @@ def _torn_lines(folder: Path) -> list[str]:
     """One note for every record file whose last line was cut off by a killed process."""
     notes = []
     for path in sorted((folder / "records").glob("*/*/*.jsonl")):
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            size = file.tell()
-            file.seek(max(0, size - 1))
-            torn = size > 0 and file.read(1) != b"\n"
-        if torn:
+        text = path.read_bytes()
+        if text and not text.endswith(b"\n"):
             name = path.relative_to(folder)
             notes.append(
                 f"{name}: the torn last line was dropped; the same command again redoes its example."

@@ -16,8 +16,9 @@ from reports.cost_tables import cost_table, failure_table, selection_table
 from reports.drawing import Picture
 from reports.official import official_tables
 from reports.published import published_tables
-from reports.score_tables import absent_table, bucket_tables, main_table, paired_tables
+from reports.score_tables import CONTROLS, READING, absent_table, bucket_tables, main_table, paired_tables
 from reports.selection import SelectionRow
+from reports.signature import READING as SIGNED
 from reports.signature import signature
 from reports.summary import summary
 from reports.tables import Table, code, markdown
@@ -48,17 +49,18 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report: `made`, which says how, follows the other sections. Its texts are in the markup of
-    `reports.markup`."""
+    """A whole report: `reading`, what holds for every table, stands behind the first section, the result, and `made`,
+    how the run was made, behind all. Its texts are in the markup of `reports.markup`."""
 
     title: str
     summary: str
+    reading: Section
     sections: Sequence[Section]
     made: Section
 
     @property
     def every(self) -> list[Section]:
-        return [*self.sections, self.made]
+        return [*self.sections[:1], self.reading, *self.sections[1:], self.made]
 
     @property
     def tables(self) -> list[Table]:
@@ -104,7 +106,9 @@ def page_of(
     ]
     title = f"{code(run.model)}: {len(run.methods)} methods on {len(run.tasks)} tasks"
     made = Section("The run", lines=[*origin(run), *ELSEWHERE])
-    return Page(title, summary(run, analysis, costs), sections, made)
+    controls = [CONTROLS] if any(method.control for method in run.methods) else []
+    reading = Section("How to read the tables", lines=[*READING, *controls, SIGNED])
+    return Page(title, summary(run, analysis, costs), reading, sections, made)
 
 
 def markdown_page(page: Page) -> str:

@@ -46,8 +46,6 @@ class CostRow:
     baseline's, both on the examples that both have answered; `calibration` the seconds that measuring the reader
     took once, before the answers. None stands where nothing was measured."""
 
-    method: str
-    task: str
     n: int
     warm: int
     median: float | None
@@ -104,8 +102,6 @@ def _cost_row(run: Run, method: str, task: str) -> CostRow | None:
     costs = [record.cost for record in answers.values()]
     base = _answers(run, run.baseline, task)
     return CostRow(
-        method=method,
-        task=task,
         n=len(answers),
         warm=len(warm),
         median=float(np.median(warm)) if len(warm) else None,

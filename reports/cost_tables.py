@@ -13,10 +13,10 @@ from comparison.records import Record
 from reports.analysis import ALL
 from reports.collect import Run
 from reports.cost import CostRow, tally
-from reports.score_tables import FEW, few_note, mean_text, method_cell
+from reports.score_tables import mean_text, method_cell, unknown_note
 from reports.selection import SelectionRow
 from reports.signature import signature
-from reports.statistics import FEW_CLUSTERS, Estimate
+from reports.statistics import Estimate
 from reports.tables import NOTHING, Cell, Row, Table, code, memory, number, points
 
 COST_READING = (
@@ -25,33 +25,31 @@ COST_READING = (
     "the logarithms. Tokens and calls are means per answer, peak memory the largest seen, retrieval its "
     "share of the time. By task: `cost.csv`."
 )
-JUDGE = "Judge tokens are those of the prompt tokens that the reader read to compare passages."
-CALIBRATION = "Calibration is what measuring the reader took once, beside the seconds a question."
+JUDGE = "Judge tokens are those of the prompt tokens that the model read to compare passages."
+CALIBRATION = "Calibration is what measuring the model took once, beside the seconds per question."
 RANKING_TOKENS = ("encoder_tokens", "judge_tokens")
 """Columns that stand in the table where a method has any."""
 GUESSING = 0.65  # a judge whose two orders agree less often is near guessing (0.5) or answers by position (0)
 MOST_ERRORS = 5
 ERROR_LENGTH = 160
-FAILED = {"zero": "scores zero", "exclude": "left out of the mean and of the pairs (--failures exclude)"}
+FAILED = {"zero": "it scores zero", "exclude": "it is left out of means and pairs (--failures exclude)"}
 
 
-def cost_table(run: Run, rows: Mapping[tuple[str, str], CostRow]) -> Table:
+def cost_table(run: Run, costs: Mapping[tuple[str, str], CostRow]) -> Table:
     """One row a method, over all tasks."""
+    rows = {one: costs[one.label, ALL] for one in run.methods if (one.label, ALL) in costs}
     header = ["method", "n", "warm", "median s", "90th pct. s", f"time / {run.baseline or 'baseline'}"]
     shown = [name for name in RANKING_TOKENS if any(getattr(row, name) for row in rows.values())]
     header += ["prompt tokens", *(name.replace("_", " ") for name in shown)]
     header += ["new tokens", "model calls", "peak memory", "retrieval"]
     calibrated = any(row.calibration is not None for row in rows.values())
-    header += [*(["calibration s"] if calibrated else []), "failed", "empty", "truncated"]
+    header += ["calibration s"] if calibrated else []
     body: list[Row] = [
-        [method_cell(run, method), *_cost_cells(rows[method.label, ALL], shown, calibrated)]
-        for method in run.methods
-        if (method.label, ALL) in rows
+        [method_cell(run, method), *_cost_cells(row, shown, calibrated)] for method, row in rows.items()
     ]
     imported = ", ".join(code(method.label) for method in run.methods if method.imported)
     holds = {
         COST_READING: True,
-        FEW: any(rests_on_few(row.ratio) for row in rows.values() if row.task == ALL and row.ratio),
         JUDGE: "judge_tokens" in shown,
         CALIBRATION: calibrated,
         f"The answers of {imported} were imported, and what they cost is not known.": bool(imported),
@@ -75,11 +73,13 @@ def selection_table(run: Run, rows: Sequence[SelectionRow]) -> Table | None:
         "an error of selection, points lost with the evidence there are errors of reading. A method that "
         "reads the whole context, or none, has no row."
     )
-    names = list(dict.fromkeys(row.task for row in rows))
-    notes = [" ".join([reading, *few_note(one for row in rows for one in (row.inside, row.outside) if one)])]
+    means = [one for row in rows for one in (row.recall, row.complete, row.inside, row.outside) if one]
+    notes = [" ".join([reading, *unknown_note(means)])]
     judges = _judge_notes(run)
     notes += ["\n".join(judges)] if judges else []
-    return Table("Selection and reading", header, body, signature(run, names), notes, names=2)
+    return Table(
+        "Selection and reading", header, body, signature(run, {row.task for row in rows}), notes, names=2
+    )
 
 
 def failure_table(run: Run) -> Table:
@@ -90,12 +90,13 @@ def failure_table(run: Run) -> Table:
         for method in run.methods
     ]
     reading = (
-        f"Missing: not asked yet. Failed: {FAILED[run.failures]}, and is tried again when the same command runs "
-        "again. "
-        "Undefined: the method has no answer there by definition, and the question is left out of its mean "
-        "and of its pairs. Pairs hold only the questions that both methods have answered."
+        f"Missing: not asked yet. Failed: ended in an error; {FAILED[run.failures]}, and running the command again "
+        "asks anew. Undefined: the method has no answer there by definition, and the question is left out of its means "
+        "and pairs. Empty: answered without any text. Truncated: answered from a context that was cut to the model's "
+        "window (and marked cut)."
     )
-    lists = ["\n".join(lines) for lines in (_gaps(run), _errors(run), _reading_notes(run)) if lines]
+    notes = [f"- {code(note)}" for note in run.notes]
+    lists = ["\n".join(lines) for lines in (_gaps(run), _errors(run), notes) if lines]
     return Table("Failures and missing answers", header, body, signature(run, _names(run)), [reading, *lists])
 
 
@@ -116,10 +117,7 @@ def _cost_cells(row: CostRow, shown: Sequence[str], calibrated: bool) -> list[st
         number(row.calls, 1),
         memory(row.peak_bytes),
         NOTHING if row.retrieval_share is None else f"{100 * row.retrieval_share:.0f} %",
-        *([NOTHING if row.calibration is None else number(row.calibration, 1)] if calibrated else []),
-        str(row.tally.failed),
-        str(row.tally.empty),
-        str(row.tally.truncated),
+        *([number(row.calibration, 1)] if calibrated else []),
     ]
 
 
@@ -136,12 +134,12 @@ def ratio_text(ratio: Estimate | None) -> str:
 
 def rests_on_few(ratio: Estimate) -> bool:
     """Whether `ratio_text` puts a ratio in parentheses."""
-    return ratio.clusters < FEW_CLUSTERS and not ratio.flat
+    return ratio.few and not ratio.flat
 
 
 def _selection_cells(row: SelectionRow) -> list[str]:
     return [
-        str(row.n),
+        str(row.recall.n),
         mean_text(row.recall),
         mean_text(row.complete),
         points(row.cut),
@@ -198,7 +196,3 @@ def _errors(run: Run) -> list[str]:
 
 def _nameless(record: Record) -> str:
     return re.sub(rf"(?<![\w.]){re.escape(record.example)}(?!\w|\.\d)", "ID", record.error or "")
-
-
-def _reading_notes(run: Run) -> list[str]:
-    return [f"- {code(note)}" for note in run.notes]

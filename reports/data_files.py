@@ -19,7 +19,7 @@ from reports.score_tables import no_worse
 from reports.selection import SelectionRow
 from reports.signature import signature
 from reports.statistics import Estimate
-from reports.tables import Value, csv_text
+from reports.tables import Value
 
 SCHEMA = 1
 RESULTS = "model,method,task,bucket,n,clusters,mean,low,high,metric"
@@ -56,11 +56,6 @@ def data_tables(
         "selection": (SELECTION, _selection_rows(run, picked)),
     }
     return {name: (columns.split(","), list(rows)) for name, (columns, rows) in tables.items()}
-
-
-def csv_files(data: Data) -> dict[str, str]:
-    """The tables as CSV, by file name."""
-    return {f"{name}.csv": csv_text(columns, rows) for name, (columns, rows) in data.items()}
 
 
 def json_text(data: Data, runs: Sequence[tuple[Run, Analysis]], summary: str) -> str:
@@ -101,7 +96,7 @@ def _result_rows(run: Run, analysis: Analysis) -> Rows:
     rows = [(place, one, task_names(run, place[1])) for place, one in analysis.results.items()]
     rows += [(place, one, each.tasks) for each in official_means(run) for place, one in each.means.items()]
     for place, one, tasks in rows:
-        yield run.model, *place, one.n, one.clusters, *_points(one), _metric(run, tasks)
+        yield run.model, *place, one.n, one.clusters, *one.in_points, _metric(run, tasks)
 
 
 def _paired_rows(run: Run, analysis: Analysis) -> Rows:
@@ -112,7 +107,7 @@ def _paired_rows(run: Run, analysis: Analysis) -> Rows:
         counts = (one.effect, one.wins, one.ties, one.losses, one.correlation, 100.0 * one.detectable)
         margin = _margin(contrast, analysis.margin, bucket)
         metric = _metric(run, task_names(run, task))
-        yield *place, *_points(estimate), *test, *counts, *margin, metric
+        yield *place, *estimate.in_points, *test, *counts, *margin, metric
 
 
 def _metric(run: Run, tasks: Sequence[str]) -> str:
@@ -129,25 +124,21 @@ def _margin(contrast: Contrast, margin: float | None, bucket: str) -> tuple[Valu
 
 
 def _cost_rows(run: Run, costs: Mapping[tuple[str, str], CostRow]) -> Rows:
-    for row in costs.values():
+    for place, row in costs.items():
         ratio = (row.ratio.mean, row.ratio.low, row.ratio.high) if row.ratio else (None, None, None)
         times = (row.n, row.warm, row.median, row.p90, *ratio, row.tokens_ratio)
         tokens = (row.prompt_tokens, row.new_tokens, row.calls, row.encoder_tokens, row.judge_tokens)
         counts = vars(row.tally).values()
         others = (row.peak_bytes, row.retrieval_share, row.calibration)
-        yield run.model, row.method, row.task, *times, *tokens, *others, *counts
+        yield run.model, *place, *times, *tokens, *others, *counts
 
 
 def _selection_rows(run: Run, picked: Sequence[SelectionRow]) -> Rows:
     for row in picked:
-        shares = (*_points(row.recall), *_points(row.complete), 100.0 * row.cut)
+        shares = (*row.recall.in_points, *row.complete.in_points, 100.0 * row.cut)
         parts = (*_part(row.inside), *_part(row.outside))
-        yield run.model, row.method, row.task, row.n, row.clusters, *shares, *parts
+        yield run.model, row.method, row.task, row.recall.n, row.recall.clusters, *shares, *parts
 
 
 def _part(estimate: Estimate | None) -> tuple[Value, ...]:
-    return (estimate.n, *_points(estimate)) if estimate else (0, None, None, None)
-
-
-def _points(estimate: Estimate) -> tuple[float, float, float]:
-    return 100.0 * estimate.mean, 100.0 * estimate.low, 100.0 * estimate.high
+    return (estimate.n, *estimate.in_points) if estimate else (0, None, None, None)

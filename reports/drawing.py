@@ -6,6 +6,7 @@ own for each method; controls thin and grey. Exercised by ``python -m reports RU
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
@@ -53,7 +54,7 @@ class Picture:
 
     @property
     def data_name(self) -> str:
-        return Path(self.name).with_suffix("").as_posix() + "_picture.csv"
+        return self.name.removesuffix(".png") + "_picture.csv"
 
 
 def look(run: Run, method: MethodInfo) -> dict[str, Any]:
@@ -108,6 +109,14 @@ def figure(size: tuple[float, float]) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained")
+
+
+def panels(drawn: Figure, count: int, columns: int, **shared: Any) -> list[Axes]:
+    """So many axes in rows of `columns`; the rest of the last row stays empty."""
+    every = list(drawn.subplots(math.ceil(count / columns), columns, squeeze=False, **shared).flat)
+    for panel in every[count:]:
+        panel.set_axis_off()
+    return every[:count]
 
 
 def save(drawn: Figure, path: Path) -> None:

@@ -157,7 +157,7 @@ def _data(run: Run | None) -> str:
 
 def _content(run: Run) -> dict[str, Any]:
     methods = [method.label for method in run.methods]
-    each = max(1, MOST_EXAMPLES // max(1, len(run.tasks)))
+    each = max(1, MOST_EXAMPLES // len(run.tasks))
     tasks = []
     for task in run.tasks:
         found = list(examples(run, task.name))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from reports.markup import items, pieces
-from reports.tables import Cell, Row, Table
+from reports.markup import items, pieces, words
+from reports.tables import Cell, Row, Table, one_line
 
 HEAD = """\
 % Made by python -m reports. In the preamble: \\usepackage{booktabs,graphicx,amssymb}
@@ -42,9 +42,10 @@ _SPECIAL = {
 } | {character: f"\\{character}" for character in "&%$#_"}
 
 
-def latex_tables(tables: Iterable[Table]) -> str:
-    """A file of `table` environments in the order of the report."""
-    return HEAD + "".join(f"\n{latex(table)}" for table in tables)
+def latex_tables(tables: Iterable[Table], reading: Iterable[str]) -> str:
+    """A file of `table` environments in the order of the report, under comments that say how to read them all."""
+    comments = "".join(f"% {words(line)}\n" for line in reading)
+    return HEAD + comments + "".join(f"\n{latex(table)}" for table in tables)
 
 
 def latex(table: Table) -> str:
@@ -77,8 +78,7 @@ def latex(table: Table) -> str:
 
 def escape(text: str) -> str:
     """Untrusted text as LaTeX text: on one line, nothing in it is a command, a comment or mathematics."""
-    flat = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip()
-    return "".join(_SPECIAL.get(character, character) for character in flat)
+    return "".join(_SPECIAL.get(character, character) for character in one_line(text))
 
 
 def _line(cells: Row) -> str:

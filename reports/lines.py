@@ -15,7 +15,7 @@ import numpy as np
 
 from reports.analysis import ALL, Analysis
 from reports.collect import Run, TaskInfo, bucket_order
-from reports.drawing import Picture, extent, figure, look, method_name, rule, save, short, style
+from reports.drawing import Picture, extent, figure, look, method_name, panels, rule, save, short, style
 from reports.statistics import FEW_CLUSTERS
 
 if TYPE_CHECKING:
@@ -58,14 +58,12 @@ def _draw(
     rows = math.ceil(len(tasks) / columns)
     with style():
         drawn = figure((1.8 + 3.0 * columns, 0.4 + 2.8 * rows))
-        axes = drawn.subplots(rows, columns, squeeze=False, sharey=True)
-        for panel in axes.flat[len(tasks) :]:
-            panel.set_axis_off()
-        for place, (panel, task) in enumerate(zip(axes.flat, tasks, strict=False)):
+        axes = panels(drawn, len(tasks), columns, sharey=True)
+        for place, (panel, task) in enumerate(zip(axes, tasks, strict=True)):
             _draw_lines(panel, run, analysis, task, words)
             if place % columns and task.confirmatory:
                 panel.set_ylabel("")
-        shown = {line.get_gid(): line for panel in axes.flat for line in panel.get_lines()}
+        shown = {line.get_gid(): line for panel in axes for line in panel.get_lines()}
         order = sorted(run.methods, key=lambda method: method.control)
         handles = [shown[method.label] for method in order if method.label in shown]
         drawn.legend(handles=handles, loc="outside right center", handlelength=3.2)
@@ -80,10 +78,7 @@ def _draw(
         f"neighbouring points of {FEW_CLUSTERS} clusters or more that have one. Lines that coincide cover each other.",
         tasks=names,
         header=("model", "method", "task", column, "n", "clusters", "mean", "low", "high"),
-        rows=[
-            (run.model, *place, one.n, one.clusters, 100 * one.mean, 100 * one.low, 100 * one.high)
-            for place, one in points.items()
-        ],
+        rows=[(run.model, *place, one.n, one.clusters, *one.in_points) for place, one in points.items()],
     )
 
 
@@ -104,7 +99,7 @@ def _draw_lines(panel: Axes, run: Run, analysis: Analysis, task: TaskInfo, words
         if not method.control:
             low = np.clip([100 * one.low for _, one in shown], 0, 100)
             high = np.clip([100 * one.high for _, one in shown], 0, 100)
-            enough = [one.clusters >= FEW_CLUSTERS for _, one in shown]
+            enough = [not one.few for _, one in shown]
             panel.fill_between(x, low, high, where=enough, color=own["color"], alpha=0.15, linewidth=0)
     panel.set(title=short(task.name), xlabel=words, ylim=(-3, 103))
     panel.set_ylabel("accuracy (points)" if task.confirmatory else "says Error (points)")

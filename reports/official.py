@@ -21,10 +21,9 @@ from reports.tables import Table, code
 CATEGORY_MEAN = "category mean"
 TASK_MEAN = "task mean"
 NOTE = (
-    f"{CATEGORY_MEAN.capitalize()}: the mean over the categories of the means of their English tasks, which is "
-    "LongBench's official average (of LongBench_E: at each length) where all of its English tasks are there (16; of "
-    f"LongBench_E 13): {{there}} of them here. {TASK_MEAN.capitalize()}: every one of these tasks weighs the same, as "
-    "in the macro column."
+    f"{CATEGORY_MEAN.capitalize()}: the mean over the categories of the means of their English tasks, {{there}} here; "
+    "over all of LongBench's 16 it is the official average, as it is at each length over all 13 of LongBench_E. "
+    f"{TASK_MEAN.capitalize()}: every one of these tasks weighs the same, as in the macro column."
 )
 
 

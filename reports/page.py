@@ -16,7 +16,7 @@ from reports.analysis import Analysis, analyse
 from reports.collect import Run, read_run
 from reports.content import Page, markdown_page, page_of
 from reports.cost import cost_rows
-from reports.data_files import Data, csv_files, data_tables, json_text
+from reports.data_files import Data, data_tables, json_text
 from reports.html_page import html_page
 from reports.latex import latex_tables
 from reports.selection import selection_rows
@@ -52,11 +52,11 @@ def write_files(
 ) -> Path:
     """Write a page and its numbers in every format beside its pictures, `asked` being the run whose questions
     ``report.html`` holds; returns the path of ``report.md``."""
-    files = csv_files(data)
+    files = {f"{name}.csv": csv_text(columns, rows) for name, (columns, rows) in data.items()}
     files |= {picture.data_name: csv_text(picture.header, picture.rows) for picture in page.pictures}
     files |= {
         "report.json": json_text(data, runs, page.summary),
-        "tables.tex": latex_tables(page.tables),
+        "tables.tex": latex_tables(page.tables, page.reading.lines),
         "report.html": html_page(page, folder, asked),
         "report.md": markdown_page(page),
     }

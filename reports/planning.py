@@ -20,7 +20,7 @@ WITHIN_DOCUMENT = 0.3
 
 @dataclass(frozen=True)
 class PlannedSize:
-    """A planned task: its questions and the documents (clusters) that they come from."""
+    """A planned task: its questions, at least one, and the documents (clusters) that they come from."""
 
     name: str
     n: int
@@ -46,8 +46,6 @@ def detectable(sizes: Sequence[PlannedSize], sd: float = USUAL_SPREAD) -> float:
         raise ValueError(
             f"sd is {sd:g}, expected more than 0 and at most 1: scores run from 0 to 1, 0.5 is usual"
         )
-    if not sizes or any(size.n < 1 for size in sizes):
-        raise ValueError("a comparison needs at least one question in every task")
     variances = [sd**2 / size.n * _design_effect(size) for size in sizes]
     clusters = sum(size.clusters for size in sizes)
     return detectable_difference(math.sqrt(sum(variances)) / len(sizes), clusters)
@@ -65,12 +63,9 @@ def power_lines(sd: float, counts: Sequence[int]) -> list[str]:
 
 def plan_lines(sizes: Sequence[PlannedSize]) -> list[str]:
     """What a planned comparison can show, for a dry run: task by task, and for the mean over tasks."""
-    lines = []
-    for size in sizes:
-        if size.clusters > 1:
-            lines.append(f"{size.name}: {_points([size])}")
+    lines = [f"{size.name}: {_points([size])}" for size in sizes if size.clusters > 1]
     counted = [size for size in sizes if size.confirmatory]
-    if len(counted) > 1 and sum(size.clusters for size in counted) > 1:
+    if len(counted) > 1:
         lines.append(f"mean over {len(counted)} tasks: {_points(counted)}")
     return lines
 
@@ -124,7 +119,7 @@ def _rows(settings: Mapping[str, str], length: int, size: int, wording: int) -> 
 
 
 def _design_effect(size: PlannedSize) -> float:
-    return 1.0 + (size.n / max(1, size.clusters) - 1.0) * WITHIN_DOCUMENT
+    return 1.0 + (size.n / size.clusters - 1.0) * WITHIN_DOCUMENT
 
 
 def _option(settings: Mapping[str, str], name: str, default: int) -> int:

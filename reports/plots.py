@@ -18,7 +18,7 @@ from reports import charts, lines
 from reports.analysis import Analysis
 from reports.charts import Costs
 from reports.collect import MethodInfo, Run, TaskInfo, bucket_order
-from reports.drawing import Picture, extent, figure, method_name, save, short, style
+from reports.drawing import Picture, extent, figure, method_name, panels, save, short, style
 from reports.tables import Value, code
 
 if TYPE_CHECKING:
@@ -76,19 +76,19 @@ def _draw_needle(run: Run, grids: Sequence[Grid], folder: Path) -> Picture:
     with style():
         wide, high = max(len(grid.lengths) for grid in grids), max(len(grid.depths) for grid in grids)
         drawn = figure((1.2 + columns * (0.7 + 0.45 * wide), 0.6 + rows * (0.7 + 0.28 * high)))
-        axes = drawn.subplots(rows, columns, squeeze=False)
-        for panel in axes.flat[len(grids) :]:
-            panel.set_axis_off()
-        images = [_draw_map(panel, run, grid) for panel, grid in zip(axes.flat, grids, strict=False)]
-        for place, (panel, grid) in enumerate(zip(axes.flat, grids, strict=False)):
+        axes = panels(drawn, len(grids), columns)
+        images = [_draw_map(panel, run, grid) for panel, grid in zip(axes, grids, strict=True)]
+        for place, (panel, grid) in enumerate(zip(axes, grids, strict=True)):
             if place % columns == 0:
                 panel.set_ylabel("depth of the needle")
             elif grid.depths == grids[place - 1].depths:
                 panel.set_yticklabels([])
-        bar = drawn.colorbar(images[0], ax=axes, shrink=0.8, ticks=[0, 0.25, 0.5, 0.75, 1], format=_percent)
+        bar = drawn.colorbar(
+            images[0], ax=drawn.axes, shrink=0.8, ticks=[0, 0.25, 0.5, 0.75, 1], format=_percent
+        )
         bar.set_label("accuracy (points)")
         bar.outline.set_visible(False)
-        marks = [line for panel in axes.flat for line in panel.get_lines()]
+        marks = [line for panel in axes for line in panel.get_lines()]
         if marks:
             drawn.legend(handles=marks[:1], loc="outside lower center", handlelength=3.2)
         save(drawn, folder / "needle.png")

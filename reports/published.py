@@ -31,18 +31,19 @@ from reports.published_numbers import (
     TRUNCATED,
     Published,
 )
-from reports.score_tables import few_note, mean_text
+from reports.score_tables import mean_text, unknown_note
 from reports.signature import signature
 from reports.statistics import Estimate
 from reports.tables import NOTHING, Cell, Row, Table, code, number
 
 SETTINGS = (
-    "The published numbers were made by others with other prompts, limits on the output, cuts of the context "
-    "and versions of the metrics; none has an interval, and no difference to them is tested. Ours stands where "
-    "this run has the same benchmark, task, bucket and method (its label beside it where it was run with "
-    "options), and a mean of ours only where the run has all of its tasks, each weighing the same. Plain reading is "
-    f"set beside our {code('full')}."
+    "Here and in the tables that follow, the published numbers were made by others with other prompts, limits on the "
+    "output, cuts of the context and versions of the metrics; none has an interval, and no difference to them is "
+    "tested. Ours stands where this run has the same benchmark, task, bucket and method (its label beside it where it "
+    "was run with options), and a mean of ours only where the run has all of its tasks, each weighing the same. Plain "
+    f"reading is set beside our {code('full')}."
 )
+"""Under the first of the tables."""
 HEADER: Row = ("reader", "benchmark or task", "method", "published", "ours", "source")
 WHOLE = {
     "longbench": LONGBENCH,
@@ -75,7 +76,7 @@ def _by_reader(run: Run, line: str) -> Table:
         )
         found = [None] * len(own)
     rows = [_row(run, Cell(one.model, code=True), one, ours) for one, ours in zip(own, found, strict=True)]
-    return Table(title, HEADER, rows, line, [_note(opening, found)], names=3)
+    return Table(title, HEADER, rows, line, [_note(f"{opening} {SETTINGS}", found)], names=3)
 
 
 def _multi_hop(run: Run, line: str) -> Table | None:
@@ -157,15 +158,9 @@ def _efficiency(run: Run, line: str) -> Table | None:
     ):
         for method, values in published.items():
             name = Cell(method, code=True)
+            own = [number(ours[method].get(size), digits) for size in LENGTHS]
             rows.append([what, name, "published", *(number(value, 1) for value in values)])
-            rows.append(
-                [
-                    what,
-                    name,
-                    _marked(run, "ours", method),
-                    *(number(ours[method].get(size), digits) for size in LENGTHS),
-                ]
-            )
+            rows.append([what, name, _marked(run, "ours", method), *own])
     note = (
         f"Published: {code(FALCON3)} on one GPU, which the source does not name. Ours: {code(run.model)} on "
         f"{code(str(run.settings.get('device', 'an unknown device')))}, the median over warm answers and the "
@@ -194,7 +189,7 @@ def _measured(run: Run, method: str) -> tuple[dict[int, float], dict[int, float]
 
 def _row(run: Run, reader: Cell | str, one: Published, ours: Estimate | None) -> Row:
     cell = _marked(run, mean_text(ours), one.method) if ours else NOTHING
-    return [reader, one.name, Cell(one.method, code=True), f"{one.value:g}", cell, one.source]
+    return [reader, one.name, Cell(one.method, code=True), str(one.value), cell, one.source]
 
 
 def _marked(run: Run, text: str, method: str) -> Cell:
@@ -204,7 +199,7 @@ def _marked(run: Run, text: str, method: str) -> Cell:
 
 
 def _note(opening: str, found: Sequence[Estimate | None]) -> str:
-    return " ".join([opening, SETTINGS, *few_note(one for one in found if one)])
+    return " ".join([opening, *unknown_note(one for one in found if one)])
 
 
 def _ours(run: Run, one: Published) -> Estimate | None:

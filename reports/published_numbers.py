@@ -25,7 +25,8 @@ FORK = "independent evaluation, 4,096 tokens, no chat markers"
 @dataclass(frozen=True)
 class Published:
     """One number in points. `model` is a hub id, "" where the source names none; `task` a task of `benchmark`
-    without suffixes, "" for the mean over all of them; `method` the name of ours that comes closest."""
+    without suffixes, "" for the mean over all of them; `method` the name of ours that comes closest; `value` an int
+    where the source gives no decimals."""
 
     model: str
     benchmark: str
@@ -109,7 +110,7 @@ def _pair(
 ) -> Iterator[Published]:
     """Plain reading and OPRM."""
     for method, value in zip(("full", "oprm"), values, strict=True):
-        yield Published(model, benchmark, task, bucket, method, float(value), source)
+        yield Published(model, benchmark, task, bucket, method, value, source)
 
 
 def _means() -> Iterator[Published]:

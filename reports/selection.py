@@ -27,8 +27,6 @@ class SelectionRow:
 
     method: str
     task: str
-    n: int
-    clusters: int
     recall: Estimate
     complete: Estimate
     cut: float
@@ -62,7 +60,7 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def _row(run: Run, method: str, task: str) -> SelectionRow | None:
-    gold = run.evidence.get(task, {})
+    gold = {example: one.evidence for example, one in run.examples.get(task, {}).items() if one.evidence}
     found = [
         (*coverage(gold[example], record.spans), record.score, record.cluster or example)
         for example, record in run.answers(method, task).items()
@@ -73,13 +71,10 @@ def _row(run: Run, method: str, task: str) -> SelectionRow | None:
     recall, cut, scores = (np.array([float(entry[place]) for entry in found]) for place in range(3))
     clusters = np.array([entry[3] for entry in found], dtype=object)
     complete = recall == 1.0
-    estimate = statistics.mean_interval(recall, clusters)
     return SelectionRow(
         method=method,
         task=task,
-        n=estimate.n,
-        clusters=estimate.clusters,
-        recall=estimate,
+        recall=statistics.mean_interval(recall, clusters),
         complete=statistics.mean_interval(complete.astype(float), clusters),
         cut=float(cut.mean()),
         inside=_mean_where(complete, scores, clusters),

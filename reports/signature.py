@@ -5,7 +5,7 @@ Exercised by ``python -m reports RUN_DIR``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from comparison.records import KEY_VERSION
 from reports.analysis import CONFIRMATORY, EXPLORATORY
@@ -13,9 +13,19 @@ from reports.collect import Run
 from reports.statistics import DRAWS
 from reports.tables import code
 
+READING = (
+    "A signature says what a table or picture rests on: model, tasks (metric), questions (n), "
+    "clusters, seed, tests with the number m of p-values adjusted together, what failed answers count, code, device. "
+    f"{code(f'key v{KEY_VERSION}')} is the rule that tells whether a kept answer was made under these settings."
+)
+
 
 def signature(
-    run: Run, tasks: Sequence[str], *, families: Mapping[str, int] | None = None, margin: float | None = None
+    run: Run,
+    tasks: Collection[str],
+    *,
+    families: Mapping[str, int] | None = None,
+    margin: float | None = None,
 ) -> str:
     """Model, tasks with their metrics, sizes, key, interval, failure policy, code, device and precision, in one code
     span; where something is tested, also the test and the sizes of its `families` (and the `margin`, 0 to 1)."""
@@ -43,7 +53,7 @@ def _versioned(name: str, revision: object) -> str:
     return f"{name}@{revision}" if revision else name
 
 
-def _task_part(run: Run, tasks: Sequence[str]) -> str:
+def _task_part(run: Run, tasks: Collection[str]) -> str:
     """The tasks by their metric, which stands once behind all of its tasks."""
     scored_by: dict[str, list[str]] = {}
     for task in run.tasks:
@@ -54,7 +64,7 @@ def _task_part(run: Run, tasks: Sequence[str]) -> str:
     )
 
 
-def _size_part(run: Run, tasks: Sequence[str]) -> str:
+def _size_part(run: Run, tasks: Collection[str]) -> str:
     """Distinct examples and clusters over all methods; a document that feeds two tasks counts once as a
     cluster."""
     columns = [(task, column) for (_, task), column in run.columns.items() if task in tasks]

@@ -70,6 +70,16 @@ class Estimate:
         return self.se <= _NO_SPREAD
 
     @property
+    def few(self) -> bool:
+        """Whether the clusters are too few to trust the interval or to call anything significant."""
+        return self.clusters < FEW_CLUSTERS
+
+    @property
+    def in_points(self) -> tuple[float, float, float]:
+        """The mean and its interval times 100."""
+        return 100.0 * self.mean, 100.0 * self.low, 100.0 * self.high
+
+    @property
     def beyond_zero(self) -> bool:
         return self.low > 0.0 or self.high < 0.0
 
@@ -103,7 +113,7 @@ class Difference:
 def partition(labels: Labels) -> Clusters:
     """Sort examples into clusters by equality of their labels."""
     names, codes = np.unique(np.asarray(labels), return_inverse=True)
-    return Clusters(codes.reshape(-1), len(names))
+    return Clusters(codes, len(names))
 
 
 def mean_interval(
@@ -128,9 +138,9 @@ def log_ratio_interval(ratios: ArrayLike, labels: Labels) -> Estimate:
     """The geometric mean of ratios [n] > 0 with its 95 % interval: the t interval of the logarithms, taken
     back."""
     column = np.log(_column(ratios))
-    logs = _t_interval(column, partition(labels), *_task_weights(len(column), None))
+    logs = _t_interval(column, partition(labels), *_task_weights(len(column)))
     mean, low, high = (float(np.exp(bound)) for bound in (logs.mean, logs.low, logs.high))
-    return Estimate(logs.n, logs.clusters, mean, low, high, logs.se, "t")
+    return replace(logs, mean=mean, low=low, high=high)
 
 
 def difference(
@@ -203,7 +213,7 @@ def holm(p_values: ArrayLike) -> Floats:
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return _unsort(np.minimum(stepped, 1.0), order)
+    return np.minimum(stepped, 1.0)[np.argsort(order)]
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Floats:
@@ -212,7 +222,7 @@ def benjamini_hochberg(p_values: ArrayLike) -> Floats:
     order = np.argsort(p, kind="stable")
     scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
     stepped = np.minimum.accumulate(scaled[::-1])[::-1]
-    return _unsort(np.minimum(stepped, 1.0), order)
+    return np.minimum(stepped, 1.0)[np.argsort(order)]
 
 
 def wilson(successes: float, trials: int) -> tuple[float, float]:
@@ -256,7 +266,9 @@ def _column(values: ArrayLike) -> Floats:
     return column
 
 
-def _task_weights(n: int, tasks: Labels | None, categories: Labels | None = None) -> tuple[Floats, Clusters]:
+def _task_weights(
+    n: int, tasks: Labels | None = None, categories: Labels | None = None
+) -> tuple[Floats, Clusters]:
     """Weights 1 / (c k_category n_task) that sum to one, and the tasks as groups."""
     whole = Clusters(np.zeros(n, dtype=np.int64), 1)
     groups = whole if tasks is None else partition(tasks)
@@ -340,9 +352,3 @@ def _random_signs(count: int, draws: int, seed: int) -> Iterator[Floats]:
         block = min(rows, draws - start)
         words = np.frombuffer(generator.bytes(block * width), dtype=np.uint8).reshape(block, width)
         yield np.unpackbits(words, axis=1, count=count).astype(float)
-
-
-def _unsort(values: Floats, order: NDArray[np.int64]) -> Floats:
-    result = np.empty_like(values)
-    result[order] = values
-    return result

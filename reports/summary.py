@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 from reports.analysis import (
     ALL,
@@ -109,9 +108,7 @@ def _score(run: Run, estimate: Estimate) -> str:
     """A mean with its interval, in parentheses where there are too few clusters to give one."""
     average = " on average over the tasks" if len(run.confirmatory) > 1 else ""
     mean = f"{points(estimate.mean)} of 100 points{average}"
-    # A t interval may reach beyond the scale, which no mean does.
-    within = replace(estimate, low=max(estimate.low, 0.0), high=min(estimate.high, 1.0))
-    return mean if estimate.clusters < FEW_CLUSTERS else f"{mean} ({_range(within, '95 % interval ')})"
+    return mean if estimate.few else f"{mean} ({_range(estimate, '95 % interval ')})"
 
 
 def _range(estimate: Estimate, words: str = "") -> str:
@@ -128,9 +125,7 @@ def _both(gap: Estimate, score: Estimate) -> str:
 def _verdict(run: Run, analysis: Analysis, best: str) -> str:
     contrast = analysis.contrasts[best, MACRO, ALL]
     p, m = contrast.p_adjusted, analysis.family_sizes[CONFIRMATORY]
-    own = sum(
-        task == MACRO and one.p_adjusted is not None for (_, task, _), one in analysis.contrasts.items()
-    )
+    own = sum(one.family == CONFIRMATORY for one in analysis.contrasts.values())
     where = " in all models" if m > own else ""
     adjusted = (
         f"adjusted for the {m} methods tested against the baseline{where}" if m > 1 else "one method tested"
@@ -187,8 +182,8 @@ def _closest(analysis: Analysis, ranking: Ranking) -> list[str]:
     """The strongest rival of a baseline that wins."""
     rivals = {
         method: contrast
-        for (method, task, _), contrast in analysis.contrasts.items()
-        if task == MACRO and contrast.family == CONFIRMATORY
+        for (method, _, _), contrast in analysis.contrasts.items()
+        if contrast.family == CONFIRMATORY
     }
     if not rivals:
         return []

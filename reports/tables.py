@@ -69,14 +69,19 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
 
 def code(text: str) -> str:
     """Untrusted text as a markdown code span, in which nothing else is markup."""
-    flat = _one_line(text).replace("`", "'")
+    flat = one_line(text).replace("`", "'")
     return f"`{flat or ' '}`"
 
 
 def plain(text: str) -> str:
     """Untrusted text as markdown text: whatever could begin emphasis, code, a link, an entity, a tag or a cell
     is escaped, bare addresses included."""
-    return re.sub(r"([\\`*_<|~&]|\](?=\()|:(?=//)|(?<=www)\.)", r"\\\1", _one_line(text), flags=re.IGNORECASE)
+    return re.sub(r"([\\`*_<|~&]|\](?=\()|:(?=//)|(?<=www)\.)", r"\\\1", one_line(text), flags=re.IGNORECASE)
+
+
+def one_line(text: str) -> str:
+    """Without control characters and what turns the direction of a line; white space is one blank."""
+    return re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip()
 
 
 def points(value: float | None, *, signed: bool = False) -> str:
@@ -123,11 +128,6 @@ def _rendered(cell: Cell | str) -> str:
     # A pipe ends the cell even inside a code span, where this is the one escape that GitHub undoes.
     text = code(cell.text).replace("|", "\\|") if cell.code else plain(cell.text)
     return (f"**{text}**" if cell.strong else text) + (f" {plain(cell.after)}" if cell.after else "")
-
-
-def _one_line(text: str) -> str:
-    """Without control characters and what turns the direction of a line; white space is one blank."""
-    return re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip()
 
 
 def _csv_line(values: Sequence[str]) -> str:

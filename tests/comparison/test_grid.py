@@ -59,6 +59,11 @@ def test_the_choice_does_not_depend_on_the_order_of_the_data(buckets, limit, ran
     assert {example.id for example in take(mixed, limit)} == chosen
 
 
+def test_what_a_limit_takes_is_in_the_order_of_the_benchmark():
+    places = grid.take_evenly(examples("aaabbb"), 5)
+    assert places == sorted(places)
+
+
 def test_no_limit_takes_everything_in_order():
     pool = examples("abba")
     assert take(pool, None) == pool
@@ -126,6 +131,24 @@ def test_a_benchmark_that_makes_anything_but_task_sets_is_an_error_that_says_so(
         load("comparison_fakes:words")
 
 
+def test_benchmarks_without_a_task_are_refused(monkeypatch):
+    monkeypatch.setattr("comparison_fakes.words", lambda count_tokens: [])
+    with pytest.raises(PlanError, match="the benchmarks hold no task"):
+        load("comparison_fakes:words")
+
+
+def test_of_many_rows_that_were_left_out_the_first_three_are_shown(monkeypatch):
+    def described(count):
+        rows = [f"f:{number}: bad" for number in range(1, count + 1)]
+        task_set = TaskSet(Task("t", "", "{question}", "value", 8), examples("a"), left_out=rows)
+        monkeypatch.setattr("comparison_fakes.words", lambda count_tokens: [task_set])
+        return [line.strip() for line in grid.describe(*load("comparison_fakes:words")).splitlines()[3:-1]]
+
+    shown = ["f:1: bad", "f:2: bad", "f:3: bad"]
+    assert described(3) == ["3 rows left out:", *shown]
+    assert described(5) == ["5 rows left out:", *shown, "... and 2 more"]
+
+
 @pytest.mark.parametrize(
     ("bad", "part"),
     [
@@ -140,11 +163,13 @@ def test_examples_that_nothing_can_answer_are_refused(bad, part):
         load(f"comparison_fakes:words:bad={bad}")
 
 
-def test_evidence_outside_of_its_context_is_refused():
+def test_evidence_that_is_empty_or_outside_of_its_context_is_refused():
     _, tasks = load("comparison_fakes:words")
-    stray = Example("e", "text", "q", ("a",), 1, "b", evidence=((2, 9),))
-    with pytest.raises(PlanError, match="evidence outside"):
-        grid.check_example(tasks[0].task, stray)
+    sound = Example("e", "text", "q", ("a",), 1, "b", evidence=((0, 4),))
+    grid.check_example(tasks[0].task, sound)
+    for stray in ((2, 9), (-1, 2), (2, 2), (3, 2)):
+        with pytest.raises(PlanError, match="evidence outside"):
+            grid.check_example(tasks[0].task, replace(sound, evidence=(stray,)))
 
 
 def test_an_answer_that_is_the_no_answer_word_is_refused():

@@ -57,7 +57,10 @@ def test_the_last_tokens_begin_with_a_whole_character_and_are_no_more_than_a_chu
     engine.offsets = lambda text: [(place, place + 1) for place in range(len(text)) for _ in range(2)]
     answer = ask(engine, replace(BARE, gather="last"), "wxyz")
     assert answer.spans == ((3, 4),)
-    assert (answer.details["tokens"], answer.details["kept"]) == (8, 2)  # of three, one would halve a character
+    assert (answer.details["tokens"], answer.details["kept"]) == (
+        8,
+        2,
+    )  # of three, one would halve a character
     assert engine.of("phase") == ["split"]
 
 

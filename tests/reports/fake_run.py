@@ -1,7 +1,8 @@
-"""A fake run folder, seeded: what a comparison leaves behind, made without a model."""
+"""A fake run folder, seeded: what a comparison leaves behind, made without a model; its files changed and read."""
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 from collections.abc import Callable, Mapping
@@ -67,11 +68,15 @@ class FakeRun:
 
     def _info(self) -> Row:
         settings = {
-            "model": "tiny",
-            "path": "models/tiny",
-            "revision": "local-0123",
-            "dtype": "float32",
-            "seed": 0,
+            **{
+                "model": "tiny",
+                "path": "models/tiny",
+                "revision": "local-0123",
+                "dtype": "float32",
+                "seed": 0,
+            },
+            **{"baseline": "full", "kernel": "numba", "device": "cpu"},
+            **self.settings,
         }
         tasks = [
             {
@@ -91,9 +96,7 @@ class FakeRun:
             "schema": 1,
             "command": "python run_compare.py --out runs/fake",
             "created": "2026-01-01T00:00:00Z",
-            "settings": settings
-            | {"baseline": "full", "kernel": "numba", "device": "cpu"}
-            | dict(self.settings),
+            "settings": settings,
             "methods": [
                 {"label": label, "spec": label, "control": control}
                 | ({"imported": True} if label in self.imported else {})
@@ -209,6 +212,23 @@ METHODS = (
     ("oprm", False),
     ("rag:retriever=bm25", False),
 )
+
+
+def change_plan(folder: Path, **changed: Any) -> None:
+    """Give ``run.json`` other values."""
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+def change_examples(path: Path, change: Callable[[Row], Row]) -> None:
+    """Change every line of a file of examples."""
+    rows = [change(json.loads(line)) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_csv(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def facts_task(name: str, facts: tuple[int, ...], samples: int, confirmatory: bool = True) -> FakeTask:

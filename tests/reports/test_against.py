@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from fake_run import SMALL, FakeRun, Row, facts_task
+from fake_run import SMALL, Row, change_examples, facts_task, read_csv
 
 from reports.__main__ import main
 from reports.against import BETTER, WORSE, _summary, compare_runs, write_against
@@ -24,10 +23,6 @@ def spoiled(row: Row) -> Row:
     """A quarter of oprm's answers on recall are wrong now; the control is wrong everywhere."""
     wrong = row["method"] == "oprm" and row["task"] == "recall" and int(row["example"][-2:]) % 4 == 0
     return row | {"score": 0.0} if wrong or row["method"] == "closed_book" else row
-
-
-def written(fake: FakeRun, folder: Path) -> Path:
-    return fake.write(folder)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +49,34 @@ def test_what_got_worse_is_said_and_the_status_is_one(folders, capsys):
     assert f"seeded from {key} · Holm m=3 · Benjamini-Hochberg m=9" in now
     assert "tiny@local-0123" in before
     assert "sign-flip" not in before
+    assert (text.count("| worse |"), text.count("| undecided |")) == (2, 10)
+    found = compare_runs(read_run(new), read_run(old)).contrasts["oprm", "recall", "all"].difference.estimate
+    (row,) = [
+        row for row in read_csv(new, "against.csv") if (row["method"], row["task"]) == ("oprm", "recall")
+    ]
+    numbers = [float(row[name]) for name in ("delta", "low", "high")]
+    assert numbers == pytest.approx([100 * found.mean, 100 * found.low, 100 * found.high], rel=1e-5)
+    assert row["verdict"] == "worse"
+
+
+def test_the_method_whose_code_is_another_is_named_and_no_other(tmp_path):
+    def edit(row: Row) -> Row:
+        return row | ({"version": "v2"} if row["method"] == "oprm" else {})
+
+    new, old = replace(SMALL, edit=edit).write(tmp_path / "new"), SMALL.write(tmp_path / "old")
+    info = json.loads((new / "run.json").read_text())
+    info["methods"] = [one | ({"version": "v2"} if one["label"] == "oprm" else {}) for one in info["methods"]]
+    (new / "run.json").write_text(json.dumps(info))
+    differing = compare_runs(read_run(new), read_run(old)).differing
+    assert [line.partition(":")[0] for line in differing] == ["code or options of oprm"]
+
+
+def test_runs_without_a_mean_over_tasks_are_compared_task_by_task(tmp_path):
+    tasks = (facts_task("recall_absent", (10,), 12, confirmatory=False),)
+    runs = [read_run(replace(SMALL, tasks=tasks).write(tmp_path / name)) for name in ("new", "old")]
+    changes = compare_runs(*runs)
+    assert {task for _, task, _ in changes.contrasts} == {"recall_absent"}
+    assert _summary(changes) == "No method is shown to be worse or better than before."
 
 
 def test_the_other_way_round_it_got_better_and_the_status_is_zero(folders, capsys):
@@ -86,6 +109,23 @@ def test_controls_are_compared_and_never_judged(folders):
     assert {place[0] for place in changes.found(WORSE) + changes.found(BETTER)} == {"oprm"}
 
 
+def test_a_control_has_no_verdict_and_no_method_is_called_the_baseline(folders):
+    new, old = folders
+    text = write_against(new, old, margin=0.05)[0].read_text(encoding="utf-8")
+    rows = [line for line in text.split("## Time")[0].split("\n") if line.startswith("| `")]
+    assert "(baseline)" not in text
+    verdicts = {("(control)" in row, row.split(" | ")[-1]) for row in rows}
+    assert verdicts == {(True, "– |"), (False, "worse |"), (False, "undecided |")}
+    assert FEW not in text
+
+
+def test_numbers_from_a_handful_of_clusters_are_explained_where_they_stand(tmp_path):
+    tasks = (facts_task("recall", (10,), 12),)
+    new, old = (replace(SMALL, tasks=tasks, seed=seed).write(tmp_path / str(seed)) for seed in (0, 1))
+    page = write_against(new, old)[0].read_text(encoding="utf-8")
+    assert FEW in page.split("## Time")[0]
+
+
 def test_a_run_against_itself_has_changed_in_nothing(folders, capsys):
     _, old = folders
     assert main([str(old), "--against", str(old), "--margin", "20"]) == 0
@@ -93,8 +133,8 @@ def test_a_run_against_itself_has_changed_in_nothing(folders, capsys):
     text = (old / "against.md").read_text(encoding="utf-8")
     assert "No method is shown to be worse or better than before." in text
     assert "Nothing that a run folder knows of" in text
-    with (old / "against.csv").open(newline="") as file:
-        assert {row["delta"] for row in csv.DictReader(file)} == {"0"}
+    assert " · margin 20" in text
+    assert {row["delta"] for row in read_csv(old, "against.csv")} == {"0"}
 
 
 def test_a_method_that_answers_as_before_says_nothing_of_what_would_show(tmp_path):
@@ -135,10 +175,10 @@ def test_a_time_from_a_handful_of_questions_has_no_interval(tmp_path):
 
 
 def other_question(folder: Path) -> None:
-    path = folder / "examples" / "recall.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    rows[3]["question"] = "Where is the office of Rufus?"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    def change(row: Row) -> Row:
+        return row | ({"question": "Where is the office of Rufus?"} if row["id"] == "recall-0003" else {})
+
+    change_examples(folder / "examples" / "recall.jsonl", change)
 
 
 def other_metric(folder: Path) -> None:

@@ -254,7 +254,7 @@ def test_without_an_interval_nothing_is_told_apart_and_nothing_is_significant(tm
     )
     contrast = analysis.contrasts["oprm", MACRO, ALL]
     assert contrast.p_adjusted < 0.001
-    assert not contrast.few
+    assert not contrast.difference.estimate.few
     assert not contrast.significant
     assert set(analysis.rankings[MACRO].leaders) == {"full", "oprm", "rag:retriever=bm25"}
     assert analysis.contrasts["oprm", "recall", ALL].significant

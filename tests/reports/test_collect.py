@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from fake_run import SMALL, FakeRun, Row, facts_task
+from fake_run import SMALL, FakeRun, Row, change_plan, facts_task
 
 from comparison.records import record_path
 from reports.collect import ReportError, bucket_order, read_run
@@ -76,6 +78,23 @@ def test_a_torn_last_line_is_dropped_with_a_note(tmp_path):
     assert "torn last line" in run.notes[0]
 
 
+def test_the_order_of_the_lines_is_not_seen_nor_a_file_that_is_still_empty(tmp_path):
+    path = oprm_file(TINY.write(tmp_path))
+    path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    oprm_file(tmp_path, "shard-2-of-2").touch()
+    run = read_run(tmp_path)
+    assert run.columns["oprm", "recall"].ids == tuple(f"recall-{n:04d}" for n in range(6))
+    assert run.notes == ()
+
+
+def test_a_plan_that_says_nothing_of_rows_left_out_has_none(tmp_path):
+    path = TINY.write(tmp_path) / "run.json"
+    info = json.loads(path.read_text())
+    del info["benchmarks"][0]["tasks"][0]["left_out"]
+    path.write_text(json.dumps(info))
+    assert read_run(tmp_path).tasks[0].left_out == 0
+
+
 def test_records_that_the_plan_does_not_name_are_left_out_with_a_note(tmp_path):
     path = oprm_file(TINY.write(tmp_path))
     append(path, lines_of(path)[0] | {"task": "riddles"}, lines_of(path)[0] | {"method": "magic"})
@@ -92,8 +111,8 @@ def test_an_example_without_a_cluster_is_one_by_itself(tmp_path):
 def test_evidence_is_read_where_there_is_any(tmp_path):
     absent = facts_task("recall_absent", (10,), 3, confirmatory=False)
     run = read_run(replace(TINY, tasks=(*TINY.tasks, absent)).write(tmp_path))
-    assert len(run.evidence["recall"]) == 6
-    assert run.evidence["recall_absent"] == {}
+    assert all(one.evidence for one in run.examples["recall"].values())
+    assert not any(one.evidence for one in run.examples["recall_absent"].values())
 
 
 def test_the_seed_of_the_resampling_knows_the_model_and_not_the_place(tmp_path):
@@ -119,55 +138,36 @@ def test_a_bucket_is_named_after_the_tag_that_it_repeats(tmp_path, tags, bucket,
     assert read_run(tmp_path).bucket_names["recall"] == expected
 
 
+def test_a_bucket_is_not_named_after_a_tag_that_one_record_contradicts(tmp_path):
+    def edit(row: Row) -> Row:
+        return row | {"tags": {"facts": 11 if row["example"] == "recall-0000" else 10}, "bucket": "10"}
+
+    replace(TINY, edit=edit).write(tmp_path)
+    assert read_run(tmp_path).bucket_names["recall"] == "bucket"
+
+
 def test_buckets_sort_by_the_number_they_begin_with():
-    assert sorted(["16k", "4k", "900", "long", "8000-12000"], key=bucket_order) == [
-        "900",
-        "4k",
-        "8000-12000",
-        "16k",
-        "long",
-    ]
+    numbers, words = ["900", "4k", "8000-12000", "16k", "1M"], ["short", "medium", "long", "easy"]
+    assert sorted([*reversed(words), *reversed(numbers)], key=bucket_order) == [*numbers, *words]
 
 
 # --- what is refused
 
 
-def no_folder(folder: Path) -> None:
-    (folder / "run.json").rename(folder.parent / "moved.json")
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.rmdir()
-
-
 def no_records(folder: Path) -> None:
-    for path in (folder / "records").rglob("*.jsonl"):
-        path.unlink()
+    shutil.rmtree(folder / "records")
 
 
 def no_plan(folder: Path) -> None:
     (folder / "run.json").unlink()
 
 
-def plan_that_is_no_json(folder: Path) -> None:
-    (folder / "run.json").write_text("{")
-
-
-def plan_that_is_a_list(folder: Path) -> None:
-    (folder / "run.json").write_text("[]")
-
-
-def plan_without_tasks(folder: Path) -> None:
-    info = json.loads((folder / "run.json").read_text())
-    del info["benchmarks"][0]["tasks"]
-    (folder / "run.json").write_text(json.dumps(info))
+def plan_of(text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / "run.json").write_text(text)
 
 
 def plan_with(**changed: object) -> Callable[[Path], None]:
-    def spoil(folder: Path) -> None:
-        info = json.loads((folder / "run.json").read_text())
-        (folder / "run.json").write_text(json.dumps(info | changed))
-
-    return spoil
+    return partial(change_plan, **changed)
 
 
 def bad_line(folder: Path) -> None:
@@ -192,11 +192,12 @@ def bad_evidence(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (no_folder, "is not a folder"),
+        (shutil.rmtree, "is not a folder"),
         (no_plan, "has no run.json"),
-        (plan_that_is_no_json, "run.json is not JSON"),
-        (plan_that_is_a_list, "expected an object, found a list"),
-        (plan_without_tasks, "run.json is malformed: 'tasks' is missing"),
+        (plan_of("{"), "run.json is not JSON"),
+        (plan_of("[]"), "expected an object, found a list"),
+        (plan_with(benchmarks=[{}]), "run.json is malformed: 'tasks' is missing"),
+        (plan_with(settings={}), "run.json is malformed: 'model' is missing"),
         (plan_with(versions=["x"]), r'run.json is malformed: versions is \["x"\], expected an object'),
         (plan_with(sessions=["x"]), "run.json is malformed: sessions is .*, expected an object"),
         (plan_with(sessions={"a": "x"}), r'malformed: sessions\.a is "x", expected an object'),

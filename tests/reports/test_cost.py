@@ -15,8 +15,9 @@ from scipy import stats
 from reports.collect import read_run
 from reports.cost import Tally, cost_rows, tally
 from reports.cost_tables import cost_table, failure_table, selection_table
-from reports.score_tables import FEW
+from reports.score_tables import UNKNOWN
 from reports.selection import selection_rows
+from reports.statistics import mean_interval
 
 ONE_TASK = replace(SMALL, tasks=(facts_task("recall", (10, 100), 15),))
 
@@ -43,6 +44,16 @@ def test_latency_and_ratio_leave_the_cold_answer_out(tmp_path):
     assert found == pytest.approx((stats.gmean(warm / base), math.exp(low), math.exp(high)), rel=1e-9)
 
 
+@pytest.mark.parametrize(("cluster", "clusters"), [("the only document", 1), ("", 29)])
+def test_a_ratio_is_clustered_by_the_documents_and_an_answer_of_none_stands_alone(
+    tmp_path, cluster, clusters
+):
+    run = read_run(replace(ONE_TASK, edit=lambda row: row | {"cluster": cluster}).write(tmp_path))
+    ratio = cost_rows(run)["oprm", "recall"].ratio
+    assert ratio is not None
+    assert (ratio.n, ratio.clusters) == (29, clusters)
+
+
 def test_the_ratio_of_tokens_is_taken_where_both_have_answered(tmp_path):
     def edit(row: Row) -> Row:
         number = int(row["example"][-2:])
@@ -67,7 +78,6 @@ def test_a_ratio_from_fewer_than_twenty_clusters_stands_in_parentheses(tmp_path)
         base, *others = (str(cells[place]) for cells in table.rows)
         assert base == "1.00"
         assert all(re.fullmatch(shape, text) for text in others)
-        assert (FEW in table.notes[0]) == (samples == 9)
 
 
 def test_the_row_over_all_tasks_pools_their_answers(small):
@@ -116,7 +126,8 @@ def test_a_calibration_is_a_cost_beside_the_seconds_of_a_question(tmp_path):
     def edit(row: Row) -> Row:
         if row["method"] != "oprm":
             return row
-        return row | {"details": {"calibration_seconds": "?" if row["example"][-1] == "3" else 13.25}}
+        found = {"3": "?", "7": 13.25}.get(row["example"][-1], 7.5)
+        return row | {"details": {"calibration_seconds": found}}
 
     run = read_run(replace(ONE_TASK, edit=edit).write(tmp_path))
     rows = cost_rows(run)
@@ -168,12 +179,31 @@ def test_the_report_says_how_often_a_judges_two_orders_agree(tmp_path, rate, dou
     )
 
 
+def test_what_became_of_the_answers_is_counted_in_one_table_that_explains_every_word(small):
+    run, _ = small
+    counts = failure_table(run).header[2:]
+    assert set(counts) == {"answered", "missing", "failed", "undefined", "empty", "truncated"}
+    assert not set(counts) & set(cost_table(run, cost_rows(run)).header)
+    assert all(f"{word.capitalize()}: " in failure_table(run).notes[0] for word in counts[1:])
+
+
+def test_a_recall_without_an_interval_is_explained(tmp_path):
+    run = read_run(replace(ONE_TASK, skill=lambda *_: 0.5).write(tmp_path))
+    (row,) = [row for row in selection_rows(run) if row.method == "oprm"]
+    half = mean_interval([0.5] * 30, range(30))
+    for recall, said in ((row.recall, False), (half, True)):
+        table = selection_table(run, [replace(row, recall=recall, inside=None, outside=row.recall)])
+        assert table is not None
+        assert ("(no interval)" in str(table.rows)) is (UNKNOWN in table.notes[0]) is said
+
+
 def test_peak_memory_is_the_largest_and_tokens_are_means(tmp_path):
     def edit(row: Row) -> Row:
-        return costing(row, peak_bytes=1000, new_tokens=int(row["example"][-1]))
+        digit = int(row["example"][-1])
+        return costing(row, peak_bytes=100 * digit or None, new_tokens=digit)
 
     row = cost_rows(read_run(replace(ONE_TASK, edit=edit).write(tmp_path)))["full", "recall"]
-    assert row.peak_bytes == 1000
+    assert row.peak_bytes == 900
     assert row.new_tokens == 4.5
 
 
@@ -201,9 +231,10 @@ def test_every_planned_answer_is_counted_once(tmp_path):
 
 
 def test_a_method_that_has_not_begun_misses_everything(tmp_path):
-    fake = replace(ONE_TASK, edit=lambda row: None if row["method"] == "oprm" else row)
+    tasks = (*ONE_TASK.tasks, facts_task("more", (10,), 4))
+    fake = replace(ONE_TASK, tasks=tasks, edit=lambda row: None if row["method"] == "oprm" else row)
     run = read_run(fake.write(tmp_path))
-    assert tally(run, "oprm", "all").missing == 30
+    assert [tally(run, "oprm", task).missing for task in ("recall", "more", "all")] == [30, 4, 34]
     assert ("oprm", "all") not in cost_rows(run)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_run import SMALL, Row
+from fake_run import SMALL, Row, change_examples
 
 from reports.__main__ import main
 from reports.collect import ReportError, read_run
@@ -18,10 +17,9 @@ GOLD = "The office of Alden is in Paris."
 
 def with_text(folder: Path) -> Path:
     """Give the first example of recall its evidence in words: 300 characters either side, as runs keep it."""
+    kept = {"evidence": [[100, 100 + len(GOLD)]], "around": ["b" * 100 + GOLD + "a" * 300]}
     path = folder / "examples" / "recall.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    rows[0] |= {"evidence": [[100, 100 + len(GOLD)]], "around": ["b" * 100 + GOLD + "a" * 300]}
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    change_examples(path, lambda row: row | (kept if row["id"] == "recall-0000" else {}))
     return folder
 
 

@@ -6,12 +6,12 @@ import csv
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fake_run import FakeRun, FakeTask
-from hypothesis import given, settings
+from fake_run import FakeRun, FakeTask, change_examples, change_plan
+from html_tags import tags_of
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reports import html_page
@@ -22,76 +22,11 @@ from reports.tables import Cell, Table, code, csv_text, markdown, plain
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=300)
 PIECES = (
-    *(
-        "|",
-        "`",
-        "``",
-        "\n",
-        "\r",
-        "\t",
-        "\\",
-        "<script>",
-        "</script>",
-        "<img src=x onerror=a()>",
-        "&lt;",
-        "<!--",
-    ),
-    *(
-        "[x](http://evil)",
-        "![x](http://evil)",
-        "http://evil.example",
-        "www.evil.example",
-        "**",
-        "__",
-        "~~",
-        "$",
-        "%",
-    ),
-    *(
-        "#",
-        "_",
-        "{",
-        "}",
-        "^",
-        "\\input{/etc/passwd}",
-        "\\end{table}",
-        "=1+1",
-        "+1",
-        "-1",
-        "@SUM(A1)",
-        "＝1",
-        "| --- |",
-    ),
-    *(
-        "\x00",
-        "\x1b[2J",
-        "\x1b]0;title\x07",
-        "\u202e",
-        "\u2028",
-        "\x9b31m",
-        "../",
-        "/etc/passwd",
-        "C:\\",
-        "NUL",
-        "😀",
-        "é",
-    ),
-    *(
-        '"',
-        "'",
-        ";",
-        ",",
-        "(",
-        ")",
-        "{question}",
-        "{clause}",
-        "${jndi:x}",
-        "%s",
-        "{0.__class__}",
-        "- ",
-        "# ",
-        "1. ",
-    ),
+    *r"| ` `` \ <script> </script> &lt; <!-- [x](http://evil) ![x](http://evil) http://evil.example".split(),
+    *r"www.evil.example ** __ ~~ $ % # _ { } ^ \input{/etc/passwd} \end{table} =1+1 +1 -1 @SUM(A1) ＝1".split(),
+    *r"../ /etc/passwd C:\ NUL 😀 é ; , ( ) {question} {clause} ${jndi:x} %s {0.__class__}".split(),
+    *("\n", "\r", "\t", "\x00", "\x1b[2J", "\x1b]0;title\x07", "\u202e", "\u2028", "\x9b31m", '"', "'"),
+    *("<img src=x onerror=a()>", "| --- |", "- ", "# ", "1. "),
 )
 HOSTILE = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=6).map("".join)
 
@@ -110,12 +45,13 @@ def assert_plain_markdown(text: str) -> None:
 
 
 def columns(line: str) -> int:
-    """How many cells a markdown row has: its bars but the escaped ones."""
-    return len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) - 1
+    """How many cells a markdown row has: GitHub cuts at every bar that no backslash stands before, however many do."""
+    return len(re.findall(r"(?<!\\)\|", line)) - 1
 
 
 @STEADY
 @given(HOSTILE, HOSTILE, HOSTILE)
+@example("", "\\|", "")
 def test_hostile_text_stays_one_cell_of_a_markdown_table(one, two, three):
     table = Table("t", ["a", one], [[Cell(two, code=True), Cell(three, strong=True, after=one)]], code(two))
     text = markdown(table)
@@ -124,6 +60,7 @@ def test_hostile_text_stays_one_cell_of_a_markdown_table(one, two, three):
     assert len(text.split("\n")) == len(markdown(Table("t", ["a", "b"], [["c", "d"]], "`s`")).split("\n"))
     assert_plain_markdown(plain(one))
     assert_plain_markdown(code(two))
+    assert re.fullmatch(r"`[^`\n]+`", code(two))
 
 
 @STEADY
@@ -147,38 +84,29 @@ def test_hostile_text_is_no_formula_of_a_spreadsheet(texts):
     _, found = csv.reader(io.StringIO(text, newline=""))
     assert [cell.removeprefix("'") for cell in found] == [text.removeprefix("'") for text in texts]
     assert not [cell for cell in found if is_formula(cell)]
+    assert all(cell == text or begins_formula(text) for cell, text in zip(found, texts, strict=True))
+
+
+def begins_formula(cell: str) -> bool:
+    return bool(re.match(r"[=+\-@\t\r\n＝＋－＠]", cell))
 
 
 def is_formula(cell: str) -> bool:
-    return bool(re.match(r"[=+\-@\t\r\n＝＋－＠]", cell)) and not re.fullmatch(
-        r"[+-](\d+\.?\d*(e[+-]?\d+)?|inf|nan)", cell
-    )
-
-
-class Tags(HTMLParser):
-    """Every tag of a page, in order, and its attributes' names."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag + "".join(sorted(name for name, _ in attrs)))
+    return begins_formula(cell) and not re.fullmatch(r"[+-](\d+\.?\d*(e[+-]?\d+)?|inf|nan)", cell)
 
 
 @STEADY
 @given(HOSTILE)
 def test_hostile_text_is_no_tag_of_a_page(text):
-    def tags(shown: str) -> list[str]:
-        parser = Tags()
+    def tags(shown: str) -> list[tuple[str, list[str]]]:
         table = Table(
             code(shown),
             ["a", shown],
             [[Cell(shown, code=True, about=(shown, shown, shown)), shown]],
             code(shown),
         )
-        parser.feed(html_page._table(table, code(shown), True))
-        return parser.tags
+        found = tags_of(html_page._table(table, code(shown), True))
+        return [(tag, sorted(attributes)) for tag, attributes in found]
 
     assert tags(text) == tags("x")
 
@@ -211,12 +139,8 @@ def report(tmp_path_factory) -> Path:
     )
     folder = fake.write(tmp_path_factory.mktemp("evil") / "run")
     for path in folder.glob("examples/*.jsonl"):
-        rows = [
-            json.loads(line) | {"question": EVIL, "answers": [EVIL]} for line in path.read_text().splitlines()
-        ]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = json.loads((folder / "run.json").read_text()) | {"command": EVIL, "versions": {EVIL: EVIL}}
-    (folder / "run.json").write_text(json.dumps(run))
+        change_examples(path, lambda row: row | {"question": EVIL, "answers": [EVIL]})
+    change_plan(folder, command=EVIL, versions={EVIL: EVIL})
     write_report(folder)
     return folder
 
@@ -245,11 +169,10 @@ def test_a_report_of_hostile_texts_is_whole_latex_json_and_html(report):
     assert tex.count("\\begin{table}") == tex.count("\\end{table}") > 3
     assert "\\input" not in tex
     assert json.loads((report / "report.json").read_text())["schema"] == 1
-    parser = Tags()
     page = (report / "report.html").read_text(encoding="utf-8")
-    parser.feed(page)
-    assert [tag for tag in parser.tags if tag.startswith("script")] == ["scriptidtype", "script"]
-    assert {tag for tag in parser.tags if tag.startswith("img")} <= {"imgaltsrc"}
+    tags = tags_of(page)
+    assert [set(attributes) for tag, attributes in tags if tag == "script"] == [{"id", "type"}, set()]
+    assert all(set(attributes) == {"alt", "src"} for tag, attributes in tags if tag == "img")
     assert "alert(1)</script>" not in page
 
 

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 from dataclasses import replace
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from fake_run import SMALL, FakeRun, FakeTask, Row
+from html_tags import tags_of
 
 from reports import html_page
 from reports.collect import read_run
@@ -26,23 +26,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 EVIL = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">&amp;"
 LABEL = "oprm:x=\"><svg onload=document.title='pwned'>"
 TASK = "t</script>'\"><b>{{1}}"
-
-
-class Tags(HTMLParser):
-    """Every tag and attribute of a page, and the text of its scripts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-
-def tags_of(text: str) -> list[tuple[str, dict[str, str | None]]]:
-    parser = Tags()
-    parser.feed(text)
-    return parser.tags
 
 
 def edit(row: Row) -> Row:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from reports.latex import FITTED, escape, latex, latex_tables
+from reports.latex import FITTED, latex, latex_tables
 from reports.tables import Cell, Table
 
-STEADY = settings(derandomize=True, deadline=None, max_examples=200)
 EVIL = "\\input{/etc/passwd} & 100% $x_1^2$ #1 {~}"
 
 
@@ -43,15 +39,6 @@ def test_a_table_is_a_booktabs_environment_with_its_notes_and_signature():
     ]
 
 
-@STEADY
-@given(st.text(max_size=40))
-def test_no_text_ends_its_cell_its_line_or_its_group(text):
-    plain = escape(text)
-    bare = re.sub(r"\\[&%$#_{}]|\\[a-zA-Z]+(\{\})?|\$\\?[a-z A-Z-]+\$", "", plain)
-    assert not re.search(r"[\\&%$#_{}^]", bare)
-    assert "\n" not in plain
-
-
 def test_what_stands_at_the_start_of_a_line_is_no_argument_of_the_line_break():
     lines = latex(table(["a", "b"], ["[1.0, 2.0]", "*x"])).split("\n")
     assert "{}[1.0, 2.0] & {}*x \\\\" in lines
@@ -62,7 +49,7 @@ def test_tex_accepts_the_file_with_hostile_labels(tmp_path):
     hostile = table([Cell(EVIL, code=True), "−1.0"], ["[x] | <b> \" ' `", Cell(EVIL, strong=True, after="▼")])
     wide = Table("w", ["a"] * 9, [["–"] * 9], "`s`", ["- one\n- `two`"])
     text = "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs,graphicx,amssymb}"
-    text += f"\\begin{{document}}{latex_tables([hostile, wide])}\\end{{document}}"
+    text += f"\\begin{{document}}{latex_tables([hostile, wide], ['`a` & b'])}\\end{{document}}"
     (tmp_path / "t.tex").write_text(text, encoding="utf-8")
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"],

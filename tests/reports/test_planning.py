@@ -41,6 +41,7 @@ def test_a_dry_run_reads_task_by_task_and_the_mean_without_unanswerable_tasks():
         "mean over 2 tasks: 10.0 points",
     ]
     assert plan_lines([PlannedSize("a", 1, 1)]) == []
+    assert plan_lines([PlannedSize("a", 2, 2)]) == ["a: no difference, there are too few questions"]
     assert plan_lines([PlannedSize("a", 5, 5), PlannedSize("b", 60, 19), PlannedSize("c", 20, 20)]) == [
         "a: no difference, there are too few questions",  # five give no p below 0.0625
         "b: no marker, there are too few questions (fewer than 20 clusters)",
@@ -56,7 +57,11 @@ def test_the_program_prints_a_line_for_every_n(capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--sd", "50", "--n", "10"], "sd is 50"), (["--sd", "0.5", "--n", "1"], "n is 1")],
+    [
+        (["--sd", "1.01", "--n", "10"], "sd is 1.01"),
+        (["--sd", "0", "--n", "10"], "sd is 0, expected more than 0"),
+        (["--sd", "0.5", "--n", "1"], "n is 1"),
+    ],
 )
 def test_sizes_that_make_no_sense_are_refused_in_one_line(capsys, arguments, message):
     assert main(["power", *arguments]) == 2
@@ -97,8 +102,9 @@ def test_chunks_that_overlap_are_read_in_full():
 
 
 def test_too_few_questions_are_said_to_show_nothing_by_the_program_as_by_a_dry_run(capsys):
-    assert main(["power", "--sd", "0.1", "--n", "5", "6"]) == 0
-    assert capsys.readouterr().out.split("\n")[1:3] == [
+    assert main(["power", "--sd", "0.1", "--n", "2", "5", "6"]) == 0
+    assert capsys.readouterr().out.split("\n")[1:4] == [
+        "n       2  no difference, there are too few questions",
         "n       5  no difference, there are too few questions",
         "n       6  no marker, there are too few questions (fewer than 20 clusters)",
     ]

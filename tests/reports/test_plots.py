@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import re
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from fake_run import SMALL, Row, facts_task, needle_task
+from fake_run import SMALL, Row, facts_task, needle_task, read_csv
 from matplotlib.figure import Figure
 
 from comparison.records import RecordError
@@ -41,11 +40,6 @@ def draw(run: Run) -> list[Picture]:
     return plots.draw(run, analyse(run), cost_rows(run), run.folder)
 
 
-def rows(folder: Path, name: str) -> list[dict[str, str]]:
-    with (folder / name).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run with contexts whose length is that of their bucket."""
@@ -73,9 +67,7 @@ def test_a_callers_matplotlib_settings_change_no_picture_and_are_kept(folder, tm
 
 
 def test_every_picture_is_drawn(grown):
-    for name in NAMES:
-        folder = grown
-        assert (folder / name).read_bytes().startswith(PNG)
+    assert all((grown / name).read_bytes().startswith(PNG) for name in NAMES)
 
 
 def test_the_same_numbers_give_the_same_picture(folder, tmp_path):
@@ -87,10 +79,11 @@ def test_the_same_numbers_give_the_same_picture(folder, tmp_path):
 
 def test_the_lines_are_the_results_by_bucket(folder):
     shown = {
-        (row["method"], row["task"], row["facts"]): row["mean"] for row in rows(folder, "recall_picture.csv")
+        (row["method"], row["task"], row["facts"]): row["mean"]
+        for row in read_csv(folder, "recall_picture.csv")
     }
     results = {
-        (row["method"], row["task"], row["bucket"]): row["mean"] for row in rows(folder, "results.csv")
+        (row["method"], row["task"], row["bucket"]): row["mean"] for row in read_csv(folder, "results.csv")
     }
     assert len(shown) == 4 * 2 * 2
     assert all(results[place] == mean for place, mean in shown.items())
@@ -105,7 +98,7 @@ def test_the_captions_of_the_lines_tell_how_many_questions_a_point_holds(folder)
 
 def test_the_cells_of_the_map_are_means_of_the_records(folder):
     run = read_run(folder)
-    for row in rows(folder, "needle_picture.csv"):
+    for row in read_csv(folder, "needle_picture.csv"):
         records = run.answers(row["method"], "needle").values()
         cell = [
             one.score
@@ -239,9 +232,9 @@ def test_the_caption_of_the_frontier_leaves_controls_aside(tmp_path):
 
 
 def test_the_quality_picture_shows_the_macro_means_and_the_time_ratios(folder):
-    shown = {row["method"]: row for row in rows(folder, "quality_picture.csv")}
-    means = {row["method"]: row for row in rows(folder, "results.csv") if row["task"] == "macro"}
-    costs = {row["method"]: row for row in rows(folder, "cost.csv") if row["task"] == "all"}
+    shown = {row["method"]: row for row in read_csv(folder, "quality_picture.csv")}
+    means = {row["method"]: row for row in read_csv(folder, "results.csv") if row["task"] == "macro"}
+    costs = {row["method"]: row for row in read_csv(folder, "cost.csv") if row["task"] == "all"}
     assert set(shown) == {"full", "oprm", "rag:retriever=bm25", "closed_book"}
     for method, row in shown.items():
         assert (row["mean"], row["low"]) == (means[method]["mean"], means[method]["low"])
@@ -249,10 +242,10 @@ def test_the_quality_picture_shows_the_macro_means_and_the_time_ratios(folder):
 
 
 def test_the_forest_shows_the_paired_differences_with_the_macro_row(folder):
-    shown = {(row["method"], row["task"]): row["delta"] for row in rows(folder, "forest_picture.csv")}
+    shown = {(row["method"], row["task"]): row["delta"] for row in read_csv(folder, "forest_picture.csv")}
     paired = {
         (row["method"], row["task"]): row["delta"]
-        for row in rows(folder, "paired.csv")
+        for row in read_csv(folder, "paired.csv")
         if row["bucket"] == "all"
     }
     assert shown == paired

@@ -11,7 +11,7 @@ import pytest
 from fake_run import SMALL, FakeRun, FakeTask, Row
 
 from reports.collect import Run, read_run
-from reports.published import WHOLE, published_tables
+from reports.published import SETTINGS, WHOLE, published_tables
 from reports.published_numbers import (
     CATEGORIES,
     EXTENSION,
@@ -209,6 +209,21 @@ def test_a_reader_without_published_numbers_gets_none_of_its_own_beside_the_othe
     text = markdown(table)
     assert "under other settings" in text
     assert "Nothing is published for `tiny`" in text
+
+
+def test_a_number_has_the_decimals_that_its_source_gives(tmp_path):
+    _, tables = made(longbench(RWKV, "hotpotqa"), tmp_path / "chart")
+    rows = rows_of(titled(tables, "Published for `RWKV"))
+    assert [rows["LongBench_e mean, 8k+", method][0] for method in ("full", "oprm")] == ["13.0", "26.0"]
+    _, tables = made(longbench(FALCON3, "passkey", benchmark="infinitebench"), tmp_path / "table")
+    rows = rows_of(titled(tables, "Published for `tiiuae"))
+    assert [rows["number_string", method][0] for method in ("full", "oprm")] == ["0", "100"]
+
+
+def test_what_sets_all_published_numbers_apart_is_said_once(tmp_path):
+    _, tables = made(longbench(RWKV, "hotpotqa", "trec"), tmp_path)
+    assert len(tables) > 2
+    assert [SETTINGS in " ".join(table.notes) for table in tables] == [True] + [False] * (len(tables) - 1)
 
 
 def test_a_run_of_other_tasks_and_lengths_gets_only_the_means(tmp_path):

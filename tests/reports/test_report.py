@@ -6,7 +6,6 @@ After a wanted change, look at the difference and write the golden files again:
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -14,9 +13,10 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fake_run import DEMO, SMALL, FakeRun, FakeTask, Row, facts_task
+from fake_run import DEMO, SMALL, FakeRun, FakeTask, Row, change_plan, facts_task, read_csv
 
 from reports import page, plots, write_report
 from reports.__main__ import main
@@ -36,20 +36,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(SMALL.write(tmp_path_factory.mktemp("report") / "run")).parent
 
 
-def read(folder: Path, name: str) -> list[dict[str, str]]:
-    with (folder / name).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def report_of(fake: FakeRun, folder: Path, **options: Any) -> str:
+    return report_of_folder(fake.write(folder), **options)
 
 
-def report_of(fake: FakeRun, folder: Path) -> str:
-    return report_of_folder(fake.write(folder))
-
-
-def report_of_folder(folder: Path) -> str:
+def report_of_folder(folder: Path, **options: Any) -> str:
     """The text alone: pictures take most of a report's time and have tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "draw", lambda *_: [])
-        return write_report(folder).read_text(encoding="utf-8")
+        return page.write_report(folder, **options).read_text(encoding="utf-8")
 
 
 def opening(report: str) -> str:
@@ -80,7 +75,7 @@ def test_a_report_made_again_from_the_folder_alone_is_the_same(folder, tmp_path)
 
 
 def test_the_files_hold_the_columns_that_others_rely_on(folder):
-    results, paired = read(folder, "results.csv"), read(folder, "paired.csv")
+    results, paired = read_csv(folder, "results.csv"), read_csv(folder, "paired.csv")
     columns = ["model", "method", "task", "bucket", "n", "clusters", "mean", "low", "high", "metric"]
     assert list(results[0]) == columns
     columns = "model,method,baseline,task,bucket,n,clusters,delta,low,high,p,p_adjusted,family,effect"
@@ -97,7 +92,7 @@ def test_the_json_holds_the_numbers_of_the_csv_files_and_what_they_rest_on(folde
     found = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert set(found["tables"]) == {"results", "paired", "cost", "selection"}
     for name, rows in found["tables"].items():
-        expected = read(folder, f"{name}.csv")
+        expected = read_csv(folder, f"{name}.csv")
         shown = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
         assert [list(row) for row in shown] == [list(row) for row in expected]
         for row, other in zip(shown, expected, strict=True):
@@ -109,7 +104,9 @@ def test_the_json_holds_the_numbers_of_the_csv_files_and_what_they_rest_on(folde
 
 def test_the_summary_says_which_is_best_by_how_much_whether_it_is_real_and_what_it_costs(folder):
     text = opening((folder / "report.md").read_text(encoding="utf-8"))
-    (row,) = [row for row in read(folder, "paired.csv") if (row["method"], row["task"]) == ("oprm", "macro")]
+    (row,) = [
+        row for row in read_csv(folder, "paired.csv") if (row["method"], row["task"]) == ("oprm", "macro")
+    ]
     assert "`oprm` answers best of the 3 methods compared" in text
     assert f"{float(row['delta']):.1f} points above the baseline `full`" in text
     assert f"p = {float(row['p_adjusted']):.4f}" in text
@@ -174,7 +171,9 @@ def test_a_half_finished_run_says_what_is_missing(tmp_path):
     assert "`rag:retriever=bm25` has no macro mean: it has no scored answer on `needle`." in report
     assert "`recall_absent` (n 5–24)" in report
     paired = {
-        (row["method"], row["task"]): row for row in read(tmp_path, "paired.csv") if row["bucket"] == "all"
+        (row["method"], row["task"]): row
+        for row in read_csv(tmp_path, "paired.csv")
+        if row["bucket"] == "all"
     }
     assert paired["rag:retriever=bm25", "recall_absent"]["n"] == "5"
     assert ("rag:retriever=bm25", "macro") not in paired
@@ -196,7 +195,7 @@ def test_controls_are_marked_in_every_table_and_adjusted_in_none(folder):
     rows = [line for line in report.split("\n") if line.startswith("| `closed_book`")]
     assert len(rows) >= 10
     assert all(row.startswith("| `closed_book` (control) |") for row in rows)
-    paired = [row for row in read(folder, "paired.csv") if row["method"] == "closed_book"]
+    paired = [row for row in read_csv(folder, "paired.csv") if row["method"] == "closed_book"]
     assert {(row["family"], row["p_adjusted"]) for row in paired} == {("control", "")}
 
 
@@ -241,12 +240,11 @@ def test_the_gpus_that_gave_the_answers_stand_in_the_signature(tmp_path):
         edit=lambda row: row | {"session": row["example"][-1]},
     )
     fake.write(tmp_path)
-    info = json.loads((tmp_path / "run.json").read_text())
     gpus = ("NVIDIA H100 80GB HBM3", "NVIDIA H200", "NVIDIA H100 80GB HBM3")
-    info["sessions"] = {
+    sessions = {
         str(number): {"created": str(number), "machine": {"gpu": name}} for number, name in enumerate(gpus)
     }
-    (tmp_path / "run.json").write_text(json.dumps(info))
+    change_plan(tmp_path, sessions=sessions)
     report = report_of_folder(tmp_path)
     assert "· cuda (NVIDIA H100 80GB HBM3 and NVIDIA H200) mamba_ssm float32`" in report
     assert "3 sessions differ in machine" in report
@@ -254,8 +252,7 @@ def test_the_gpus_that_gave_the_answers_stand_in_the_signature(tmp_path):
 
 def test_a_machine_that_is_no_object_is_one_line(tmp_path):
     SMALL.write(tmp_path)
-    info = json.loads((tmp_path / "run.json").read_text())
-    (tmp_path / "run.json").write_text(json.dumps(info | {"machine": "here"}))
+    change_plan(tmp_path, machine="here")
     with pytest.raises(ReportError, match='machine is "here", expected an object'):
         report_of_folder(tmp_path)
 
@@ -275,7 +272,7 @@ def test_hostile_labels_do_no_harm(tmp_path):
     (row,) = [line for line in main_table.split("\n") if "calc" in line and line.startswith("|")]
     assert len(re.findall(r"(?<!\\)\|", row)) == 5
     assert all("\\|" in row for row in rows)
-    assert {row["method"] for row in read(tmp_path, "results.csv")} == {"full", f"'{evil}"}
+    assert {row["method"] for row in read_csv(tmp_path, "results.csv")} == {"full", f"'{evil}"}
 
 
 # --- margins, failures, the names that a report keeps for itself
@@ -284,17 +281,14 @@ def test_hostile_labels_do_no_harm(tmp_path):
 def test_a_margin_says_who_is_no_worse_in_every_table_of_differences(tmp_path):
     skills = {"full": 0.9, "oprm": 0.9, "rag:retriever=bm25": 0.2}
     fake = replace(SMALL, skill=lambda method, *_: skills.get(method, 0.1))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw", lambda *_: [])
-        report = page.write_report(fake.write(tmp_path), margin=0.15).read_text(encoding="utf-8")
-    section_text = section(report, "Paired differences")
+    section_text = section(report_of(fake, tmp_path, margin=0.15), "Paired differences")
     verdicts = dict(re.findall(r"\| `([\w:=]+)`[^|]*\| macro .* \| ([^|]+) \|\n", section_text))
     assert verdicts == {"oprm": "yes", "rag:retriever=bm25": "not shown", "closed_book": "–"}
     assert "no worse by 15" in section_text
     assert "margin 15" in section_text
     found = {
         row["method"]: (row["margin"], row["no_worse"])
-        for row in read(tmp_path, "paired.csv")
+        for row in read_csv(tmp_path, "paired.csv")
         if row["task"] == "macro"
     }
     assert found == {"oprm": ("15", "1"), "rag:retriever=bm25": ("15", "0"), "closed_book": ("15", "")}
@@ -305,13 +299,10 @@ def test_failures_are_left_out_on_request_from_both_sides_and_the_signature_says
         broken = row["method"] == "oprm" and row["task"] == "recall" and row["example"][-1] == "7"
         return row | {"error": "RuntimeError: x", "score": 0.0} if broken else row
 
-    fake = replace(SMALL, edit=edit)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw", lambda *_: [])
-        report = page.write_report(fake.write(tmp_path), failures="exclude").read_text(encoding="utf-8")
+    report = report_of(replace(SMALL, edit=edit), tmp_path, failures="exclude")
     (row,) = [
         row
-        for row in read(tmp_path, "paired.csv")
+        for row in read_csv(tmp_path, "paired.csv")
         if (row["method"], row["task"], row["bucket"]) == ("oprm", "recall", "all")
     ]
     assert row["n"] == "54"
@@ -322,7 +313,11 @@ def test_failures_are_left_out_on_request_from_both_sides_and_the_signature_says
 
 @pytest.mark.parametrize(
     ("task", "bucket", "message"),
-    [("macro", "10", "task called 'macro'"), ("qa", "all", "bucket called 'all'")],
+    [
+        ("macro", "10", "task called 'macro'"),
+        ("all", "10", "task called 'all'"),
+        ("qa", "all", "bucket called 'all'"),
+    ],
 )
 def test_names_that_stand_for_a_sum_are_refused(tmp_path, task, bucket, message):
     fake = replace(SMALL, tasks=(FakeTask(task, ((bucket, {}),), 6),), skill=lambda *_: 0.5)
@@ -385,7 +380,7 @@ def test_the_demo_runs_numbers_tell_its_story(tmp_path):
     report_of(DEMO, tmp_path)
     means = {
         (row["method"], row["bucket"]): float(row["mean"])
-        for row in read(tmp_path, "results.csv")
+        for row in read_csv(tmp_path, "results.csv")
         if row["task"] == "recall"
     }
     assert means["full", "10"] - means["full", "100"] > 50

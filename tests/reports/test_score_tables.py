@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from fake_run import SMALL, FakeRun, FakeTask, Row, facts_task
 
 from reports.analysis import analyse
 from reports.collect import read_run
-from reports.score_tables import UNKNOWN, UNLIKE, absent_table, main_table, method_cell, paired_tables
+from reports.score_tables import (
+    CONTRAST_READING,
+    UNKNOWN,
+    UNLIKE,
+    absent_table,
+    bucket_tables,
+    main_table,
+    method_cell,
+    paired_tables,
+)
 from reports.tables import Cell
 
 
@@ -62,24 +70,47 @@ def test_a_mean_without_an_interval_is_no_number_beside_a_dash(tmp_path):
     assert all(cell.text.endswith(" (no interval)") and not cell.after for cell in macro)
     assert "±" not in "".join(cell.text for cell in macro)
     assert UNKNOWN in main.notes[0]
-    assert UNKNOWN in paired_tables(run, analyse(run))[0].notes[0]
+    assert UNKNOWN in paired_tables(run, analyse(run))[0].notes
 
 
-def saturated(score: dict[tuple[str, str], float], **more: Any) -> FakeRun:
-    """Two tasks of forty questions, each of which a method answers alike."""
+def test_bold_and_arrows_are_explained_where_there_is_no_main_table(tmp_path):
+    run = read_run(replace(SMALL, tasks=SMALL.tasks[1:2]).write(tmp_path))
+    table = absent_table(run, analyse(run))
+    assert table
+    assert "**Bold**: " in table.notes[0]
+    assert "▲ ▼: above or below `full`" in table.notes[0]
+    assert "main table" not in table.notes[0]
+
+
+def test_a_table_of_differences_by_bucket_says_what_is_subtracted_and_that_nothing_is_tested(tmp_path):
+    run = read_run(SMALL.write(tmp_path))
+    notes = [table.notes for table in bucket_tables(run, analyse(run)) if ": difference from" in table.title]
+    assert len(notes) == 3
+    assert all("the method minus `full` [95 % t interval]; nothing is tested" in one[0] for one in notes)
+
+
+def test_what_two_tables_of_differences_share_is_said_under_the_first(tmp_path):
+    for fake, tables in ((SMALL, 2), (replace(SMALL, tasks=SMALL.tasks[1:2]), 1)):
+        run = read_run(fake.write(tmp_path / str(tables)))
+        first, *others = paired_tables(run, analyse(run, margin=0.02))
+        assert len(others) == tables - 1
+        assert CONTRAST_READING in first.notes[0]
+        assert first.notes[1].startswith("No worse by 2 ")
+        for other in others:
+            assert list(other.notes) == [
+                "p adjusted: after Benjamini and Hochberg, over m = 6 tests. The rest as above."
+            ]
+
+
+def saturated(**scores: tuple[float, float]) -> FakeRun:
+    """Two tasks of forty questions, recall and needle, each of which a method answers alike."""
     tasks = (facts_task("recall", (10,), 40), FakeTask("needle", (("x", {}),), 40))
-    fake = FakeRun((("full", False), ("oprm", False)), tasks, lambda *_: 0.5, **more)
-    return replace(fake, edit=lambda row: row | {"score": score[row["method"], row["task"]]})
+    fake = FakeRun((("full", False), ("oprm", False)), tasks, lambda *_: 0.5)
+    return replace(fake, edit=lambda row: row | {"score": scores[row["method"]][row["task"] == "needle"]})
 
 
 def test_a_macro_mean_of_saturated_tasks_has_no_width_and_prints_none(tmp_path):
-    means = {
-        ("full", "recall"): 0.0,
-        ("full", "needle"): 1.0,
-        ("oprm", "recall"): 0.25,
-        ("oprm", "needle"): 0.8,
-    }
-    run = read_run(saturated(means).write(tmp_path))
+    run = read_run(saturated(full=(0.0, 1.0), oprm=(0.25, 0.8)).write(tmp_path))
     main = main_table(run, analyse(run))
     assert main
     rows = [[cell.text for cell in row if isinstance(cell, Cell)] for row in main.rows]
@@ -91,18 +122,11 @@ def test_a_macro_mean_of_saturated_tasks_has_no_width_and_prints_none(tmp_path):
 
 
 def test_a_difference_without_width_tells_apart_where_so_many_clusters_can_hide_nothing_else(tmp_path):
-    means = {
-        ("full", "recall"): 0.0,
-        ("full", "needle"): 0.0,
-        ("oprm", "recall"): 0.0,
-        ("oprm", "needle"): 1.0,
-    }
-    run = read_run(saturated(means).write(tmp_path))
+    run = read_run(saturated(full=(0.0, 0.0), oprm=(0.0, 1.0)).write(tmp_path))
     main = main_table(run, analyse(run))
     assert main
     assert [row[-1].strong for row in main.rows if isinstance(row[-1], Cell)] == [False, True]
-    level = {(method, task): 0.5 + 0.04 * (method == "oprm") for method, task in means}
-    run = read_run(saturated(level).write(tmp_path / "level"))
+    run = read_run(saturated(full=(0.5, 0.5), oprm=(0.54, 0.54)).write(tmp_path / "level"))
     assert analyse(run).rankings["recall"].leaders == ("oprm", "full")
 
 

@@ -41,10 +41,10 @@ def test_scores_are_split_by_whether_all_the_evidence_was_picked(tmp_path):
     (row,) = [row for row in selection_rows(run) if row.method == "oprm"]
     inside, outside = [], []
     for example, record in run.answers("oprm", "recall").items():
-        (gold,) = run.evidence["recall"][example]
+        (gold,) = run.examples["recall"][example].evidence
         whole = any(start <= gold[0] and gold[1] <= end for start, end in record.spans)
         (inside if whole else outside).append(record.score)
-    assert (row.n, row.inside.n, row.outside.n) == (30, len(inside), len(outside))
+    assert (row.recall.n, row.inside.n, row.outside.n) == (30, len(inside), len(outside))
     assert row.complete.mean == pytest.approx(len(inside) / 30)
     assert (row.inside.mean, row.outside.mean) == pytest.approx((np.mean(inside), np.mean(outside)))
 
@@ -68,4 +68,13 @@ def test_failed_answers_say_nothing_about_selection(tmp_path):
         return row | {"error": "broken", "score": 0.0} if row["example"][-1] == "0" else row
 
     rows = selection_rows(read_run(replace(ONE_TASK, edit=edit).write(tmp_path)))
-    assert {row.n for row in rows} == {27}
+    assert {row.recall.n for row in rows} == {27}
+
+
+@pytest.mark.parametrize(("cluster", "clusters"), [("the only document", 1), ("", 30)])
+def test_what_was_picked_is_clustered_by_the_documents_and_an_answer_of_none_stands_alone(
+    tmp_path, cluster, clusters
+):
+    run = read_run(replace(ONE_TASK, edit=lambda row: row | {"cluster": cluster}).write(tmp_path))
+    (row,) = [row for row in selection_rows(run) if row.method == "oprm"]
+    assert (row.recall.n, row.recall.clusters, row.complete.clusters) == (30, clusters, clusters)

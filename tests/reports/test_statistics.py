@@ -101,6 +101,23 @@ def test_the_detectable_difference_has_eighty_percent_power():
     assert found.detectable == pytest.approx(effect * np.std(one - two, ddof=1), rel=0.005)
 
 
+def test_the_spread_of_six_clusters_that_differ_says_what_could_be_detected_and_that_of_five_does_not():
+    found = {}
+    for differing in (5, 6):
+        deltas = np.repeat([1.0, 0.0], [differing, 40 - differing])
+        found[differing] = difference(deltas, np.zeros(40), np.arange(40)).detectable
+    error = stats.sem(np.repeat([1.0, 0.0], [6, 34]))
+    assert found[6] == pytest.approx((stats.t.ppf(0.975, 39) + stats.t.ppf(0.8, 39)) * error, **EXACT)
+    assert stats.binom.sf(5, 40, found[5]) == pytest.approx(
+        0.8
+    )  # the share lost whole of which 80 % show six
+
+
+def test_equal_columns_have_a_difference_of_zero_that_lies_on_neither_side():
+    found = difference([1.0, 0.0, 0.5], [1.0, 0.0, 0.5], ["a", "b", "c"]).estimate
+    assert (found.low, found.high, found.flat, found.beyond_zero) == (0.0, 0.0, True, False)
+
+
 def test_one_cluster_has_no_interval_and_constant_columns_no_effect():
     found = difference([1.0, 0.0, 1.0], [0.0, 0.0, 0.0], ["a", "a", "a"])
     assert math.isnan(found.estimate.low)

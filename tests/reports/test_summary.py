@@ -191,6 +191,14 @@ def test_an_arrow_beside_an_interval_that_includes_zero_is_explained(tmp_path):
         ) is said
 
 
+def test_an_interval_that_leaves_the_scale_is_cut_in_no_place(tmp_path):
+    run = read_run(scored(full=range(10), imp=range(99)).write(tmp_path))
+    analysis = analyse(run)
+    high = 100 * analysis.results["imp", "macro", "all"].high
+    assert high > 100
+    assert f"99.0 of 100 points (95 % interval 97.0 to {high:.1f})" in summary(run, analysis, {})
+
+
 def test_tokens_are_compared_on_the_questions_that_both_have_answered(tmp_path):
     def edit(row: Row) -> Row:
         number = int(row["example"][-3:])
