@@ -25,7 +25,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from comparison.plan import SUITE, PlanError
+from comparison.plan import SUITE, PlanError, Resolved, rankers_of
 from models.revision import LOCAL, folder_revision
 from models.specs import ReaderSpec
 
@@ -123,6 +123,14 @@ def method_version(
     return total.hexdigest()[:16]
 
 
+def remember_code(methods: Iterable[Resolved]) -> None:
+    """Read what is behind methods before the reader is opened, which may take minutes: what is edited meanwhile does
+    not run, and is not in their versions."""
+    for one in methods:
+        makers = [inspect.unwrap(maker) for maker in (one.factory, *rankers_of(one))]
+        _sources_behind(map(_source_file, makers))
+
+
 def _source_file(maker: Callable[..., Any]) -> Path:
     path = getattr(sys.modules.get(maker.__module__), "__file__", None)
     if not path:
@@ -140,8 +148,19 @@ def _sources_behind(own: Iterable[Path]) -> dict[Path, bytes]:
     while waiting:
         if (path := waiting.pop()) not in found:
             found[path] = _as_running(path, running.get(str(path)))
-            waiting += _imported_files(path, found[path])
+            waiting += [*_imported_files(path, found[path]), *_packages_around(path)]
     return found
+
+
+def _packages_around(path: Path) -> Iterator[Path]:
+    """The `__init__.py` of every package that a file lies in: Python runs them before it. Not those of the suite's
+    rooms, which are tables of names."""
+    for folder in path.parents:
+        if (folder.parent == ROOT and folder.name in (*ROOMS, *OTHER_ROOMS)) or not (
+            folder / "__init__.py"
+        ).is_file():
+            return
+        yield folder / "__init__.py"
 
 
 def _as_running(path: Path, loaded: Any) -> bytes:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from comparison import locks, records
+from comparison import locks, provenance, records
 from comparison.answering import Bench, Facts, Given
 from comparison.folder import (
     check_folder,
@@ -102,6 +102,7 @@ def run(plan: Plan, tasks: Sequence[PlannedTask], command: str) -> tuple[Tally, 
 
     check_folder(plan.out, known_settings(plan, tasks))
     locks.refuse_rivals(plan.out, plan.writer)  # before a second reader crowds the first one's device
+    provenance.remember_code(asked_methods(plan))
     load = partial(  # it pickles, so that a worker can be told
         open_reader,
         plan.reader.name,

@@ -18,6 +18,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, NamedTuple, Protocol
 
 from benchmarks.base import Example, Task
+from comparison import provenance
 from comparison.answering import Bench, Facts, Given
 from comparison.pending import asked_methods
 from comparison.plan import Plan, resolve
@@ -48,6 +49,7 @@ class Setup:
         """The reader with its methods; where that does not come about, why."""
         try:
             methods = [replace(resolve("method", spec), label=label) for label, spec in self.specs.items()]
+            provenance.remember_code(methods)
             return Bench(self.reader, self.load(), methods)
         except (ValueError, OSError) as problem:
             return Failed(" ".join(str(problem).split()))

@@ -53,8 +53,8 @@ class Engine:
     """A reader on its device. Methods see ids, text and `Prefill.logits`, and no other tensor.
 
     `window` is the longest prompt of a reader with positions (None for those without); `kernel` names the
-    Mamba scan: "numba" (ours, on a CPU), "cuda" (mamba_ssm and causal_conv1d) or "torch"; `batch_tokens` is
-    the budget of a micro-batch, which shrinks when the device runs out of memory; `addressable` the most
+    code that reads: "numba" (ours, on a CPU), "cuda" (mamba_ssm and causal_conv1d), "torch" (transformers' own) or
+    "remote" (the repository's); `batch_tokens` is the budget of a micro-batch, which shrinks when the device runs out of memory; `addressable` the most
     tokens of one forward that the kernels can count (None: any number); `revision` the hub's commit that was
     loaded, a local folder's content, or else the one asked for.
 

@@ -111,7 +111,7 @@ def load_model(
         loaded = _read_from(spec.path, spec, read)
     model, report = loaded
     _check_weights(spec, report)
-    if type(model).__module__.startswith(REMOTE_CODE):
+    if _is_remote(model):
         _keep_whole_names(model)
     if _looks_ahead(model):
         raise ReaderError(
@@ -125,6 +125,10 @@ def _looks_ahead(model: Any) -> bool:
     but none of its layers does."""
     layers = any(getattr(module, "is_decoder", None) is False for module in model.modules())
     return layers and getattr(model.config, "is_decoder", None) is False
+
+
+def _is_remote(model: PreTrainedModel) -> bool:
+    return type(model).__module__.startswith(REMOTE_CODE)
 
 
 def _keep_whole_names(model: PreTrainedModel) -> None:
@@ -280,23 +284,26 @@ def _one_line(spec: ReaderSpec, part: str, trusted: bool) -> Iterator[None]:
 
 
 def _kernel(model: PreTrainedModel, place: torch.device, allow_slow: bool) -> str:
-    """The Mamba scan that will run; attaches ours on a CPU."""
+    """The Mamba scan that will run; attaches ours on a CPU. "remote" is code from the repository, which a record's key
+    tells from transformers' own of the same name."""
+    plain = "remote" if _is_remote(model) else "torch"
     if place.type == "cpu":
         choose_by_device(model)
         few_rows.attach(model)
         ours = cpu_mamba.attach(model)
         if ours:
             return_large_blocks(model.config.hidden_size)
-        return "numba" if ours + cpu_mamba2.attach(model) + cpu_rglru.attach(model) else "torch"
+        attached = ours + cpu_mamba2.attach(model) + cpu_rglru.attach(model)
+        return "numba" if attached else plain
     if not any(hasattr(module, "A_log") and hasattr(module, "D") for module in model.modules()):
-        return "torch"
+        return plain
     missing = [f"{package} ({reason})" for package in CUDA_KERNELS if (reason := _obstacle(package))]
     if missing and not allow_slow:
         raise ReaderError(
             f"cannot import {' and '.join(missing)}: without them a Mamba on CUDA falls back to a slow scan; "
             "install the cuda extra (pip install -U --no-build-isolation mamba-ssm causal-conv1d)"
         )
-    return "torch" if missing else "cuda"
+    return plain if missing else "cuda"
 
 
 def _obstacle(package: str) -> str | None:

@@ -8,7 +8,7 @@ import pickle
 import pytest
 from comparison_fakes import FakeEngine, count_words
 
-from comparison.folder import FolderError, check_folder, extend, known_settings
+from comparison.folder import FolderError, check_folder, extend, known_settings, write_run
 from comparison.grid import load_tasks
 from comparison.plan import PlanError, make_plan
 from comparison.records import read_records
@@ -183,6 +183,18 @@ def test_the_place_of_a_local_reader_may_change(run, tmp_path):
     for info, path in ((old, "/here/model"), (new, "/there/model")):
         info["settings"] |= {"path": path, "revision": "local-1234"}
     assert extend(old, new)["settings"]["path"] == "/there/model"
+
+
+def test_a_local_reader_with_other_weights_is_refused_before_it_is_loaded(tmp_path):
+    (tmp_path / "reader").mkdir()
+    given = {"model": str(tmp_path / "reader"), "method": ["full"], "out": str(tmp_path / "run")}
+    plan = make_plan(given | {"benchmark": ["comparison_fakes:words"]})
+    tasks = load_tasks(plan, count_words)
+    write_run(plan.out, {"created": "now"} | known_settings(plan, tasks))
+    check_folder(plan.out, known_settings(plan, tasks))
+    (tmp_path / "reader" / "model.safetensors").write_text("other")
+    with pytest.raises(FolderError, match="made with revision 'local-"):
+        check_folder(plan.out, known_settings(plan, tasks))
 
 
 def test_other_data_under_the_same_ids_are_refused(run, tmp_path):

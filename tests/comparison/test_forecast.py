@@ -85,3 +85,10 @@ def test_every_built_in_method_has_a_forecast_but_the_one_whose_notes_are_not_wr
     like_full = {name for name, line in said.items() if line == said["full"]}
     assert like_full >= {"decimamba", "longmamba", "upi", "delta_scale", "yarn"}
     assert "closed_book" not in like_full
+
+
+def test_of_many_contexts_ten_at_most_are_counted(monkeypatch):
+    counted = []
+    monkeypatch.setitem(globals(), "count_words", lambda text: counted.append(text) or len(text.split()))
+    lines_for(monkeypatch, 25)
+    assert 5 <= sum(text.startswith("w w") for text in counted) <= 10

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from comparison.locks import running_writers, writer_lock
+from comparison.locks import folder_lock, running_writers, writer_lock
 from comparison.records import RecordError
 
 LOCKED = """
@@ -71,3 +72,18 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder):
     with writer_lock(tmp_path, "serial"):
         lock = tmp_path / "records" / "serial.lock"
         assert lock.read_text().startswith(f"pid {os.getpid()} ")
+
+
+def test_the_folder_is_one_writers_at_a_time(tmp_path):
+    entered = threading.Event()
+
+    def enter():
+        with folder_lock(tmp_path):
+            entered.set()
+
+    other = threading.Thread(target=enter)
+    with folder_lock(tmp_path):
+        other.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(60)
+    other.join()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comparison.naming import Spec, SpecError, parse
+from comparison.naming import Spec, SpecError, parse, parse_nested
 
 STEADY = settings(derandomize=True, deadline=None)
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True)
@@ -84,6 +84,10 @@ def test_the_documented_forms_are_read(text, spec):
         ("rag:retriever=(a)", "name(key=value,...)"),
         ("a:b=" + "c(d=" * 5000 + "1" + ")" * 5000, "deep"),
         ("full\n", "cannot be printed"),
+        ("oprm:chunk size=512", "'chunk size=512' where an option key=value was expected"),
+        ("needle:4k", "'needle:4k' has '4k' where an option key=value was expected"),
+        ("needle:lengths=1k,4k", "was expected (a list is written with ';')"),
+        ("rag:retriever=a)(b", "parentheses that do not match"),
     ],
 )
 def test_what_is_not_a_spec_is_refused_in_one_line(text, part):
@@ -91,6 +95,10 @@ def test_what_is_not_a_spec_is_refused_in_one_line(text, part):
         parse(text)
     assert part in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_blanks_around_a_nested_spec_are_dropped():
+    assert parse_nested(" dense( encoder = minilm ) ") == Spec("dense", (("encoder", ("minilm",)),))
 
 
 def test_the_order_of_options_does_not_matter():

@@ -11,11 +11,17 @@ from comparison_fakes import FakeEngine
 
 from comparison import provenance
 from comparison.answering import prepare
-from comparison.plan import PlanError, resolve
+from comparison.plan import PlanError, make_plan, resolve
+from comparison.workers import Setup
 
 METHOD = """
 import installed_words
 import own_elsewhere
+import own_outer.inner.last
+try:
+    import own_absent
+except ImportError:
+    pass
 from own_help import say
 class Mine:
     def __init__(self, engine, *, retriever: str = "own_rank:First", candidates: str = "all of them"):
@@ -37,6 +43,9 @@ OWN = {
     "own_pack/inner.py": "from .deep.last import word\n",
     "own_pack/deep/last.py": "word = 1\n",
     "own_pack/unused.py": "",
+    "own_outer/__init__.py": "",
+    "own_outer/inner/__init__.py": "",
+    "own_outer/inner/last.py": "",
     "own_library.py": "",
     "elsewhere/own_elsewhere.py": "",
     "site/installed_words.py": "",
@@ -83,6 +92,8 @@ def edit(path):
         ("own_pack/words.py", "own_method:Mine", True),
         ("own_pack/inner.py", "own_method:Mine", True),
         ("own_pack/deep/last.py", "own_method:Mine", True),
+        ("own_outer/__init__.py", "own_method:Mine", True),
+        ("own_outer/inner/__init__.py", "own_method:Mine", True),
         ("own_unused.py", "own_method:Mine", False),
         ("own_pack/unused.py", "own_method:Mine", False),
         ("own_library.py", "kit:Kit", False),
@@ -122,6 +133,24 @@ def test_an_edited_file_counts_once_it_is_imported_again_as_its_answers_do(own):
     assert version_of("own_method:Mine") == before
     importlib.reload(sys.modules["own_method"])
     assert version_of("own_method:Mine") != before
+
+
+def test_an_edit_while_the_reader_is_opened_is_of_the_next_run(own):
+    def open_reader():
+        edit(own / "own_method.py")
+        return FakeEngine()
+
+    before = version_of("own_method:Mine")
+    forget_own()
+    plan = make_plan({"model": "fake/reader", "method": ["own_method:Mine"], "baseline": "own_method:Mine"})
+    assert Setup.of(plan, open_reader).open().facts.methods["own_method:Mine"].version == before
+
+
+def test_a_script_that_is_edited_while_it_runs_counts_as_it_began(own):
+    importlib.import_module("own_method").__spec__ = None  # as a script's is
+    before = version_of("own_method:Mine")
+    edit(own / "own_method.py")
+    assert version_of("own_method:Mine") == before
 
 
 def test_a_method_or_a_ranker_that_is_in_no_file_has_no_version(own, monkeypatch):

@@ -262,9 +262,13 @@ def test_a_bad_config_file_is_refused_in_one_line(tmp_path, text, part):
         ({"dtype": "fp8"}, "expected auto or float32"),
         ({"out": 3}, "expected text or a path"),
         ({"device": 0}, "expected text"),
+        ({"benchmark": []}, "no benchmark was named"),
+        ({"timeout": -1}, "--timeout is -1, expected seconds above 0"),
+        ({"timeout": float("nan")}, "--timeout is nan"),
+        ({"timeout": float("inf")}, "--timeout is inf"),
     ],
 )
-def test_settings_that_are_none_or_of_another_type_are_refused_in_one_line(asked, part):
+def test_settings_that_are_none_of_another_type_or_out_of_range_are_refused_in_one_line(asked, part):
     with pytest.raises(PlanError, match=rf"^[^\n]*{re.escape(part)}[^\n]*$"):
         make_plan(asked)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import subprocess
+import sys
 from collections import Counter
 from types import SimpleNamespace
 
@@ -22,7 +24,7 @@ from reports import write_report
 
 FILES = {
     "methods/base.py": "",
-    "methods/one.py": "from methods.shared import part\nfrom methods import pack, find\n",
+    "methods/one.py": "from methods.shared import part\nfrom methods import pack, find\nimport benchmarks.recall\n",
     "methods/shared.py": "from retrievers.chunking import split\n",
     "methods/pack/__init__.py": "def f():\n    from models.special import g\n",
     "methods/ranking.py": "from retrievers import build\n",
@@ -49,6 +51,7 @@ def checkout(tmp_path, monkeypatch):
         path.write_text(text)
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.setattr(provenance, "_source_file", lambda maker: tmp_path / "methods" / "one.py")
+    monkeypatch.setattr(provenance, "_folder_of", lambda module: tmp_path)
     return tmp_path
 
 
@@ -102,12 +105,13 @@ def test_weights_beside_the_readers_are_in_the_version_by_commit_or_content(tmp_
     pooling.write_text('{"mode": "cls"}')
     folder = {str(tmp_path): ""}
     versions = [
-        method_version(pytest.approx, weights) for weights in ({}, {"a/b": "1"}, {"a/b": "2"}, folder)
+        method_version(pytest.approx, weights)
+        for weights in ({}, {"a/b": "1"}, {"a/b": "2"}, {"a/b": ""}, {"c/d": ""}, folder)
     ]
-    assert len(set(versions)) == 4
-    assert method_version(pytest.approx, folder) == versions[3]
+    assert len(set(versions)) == 6
+    assert method_version(pytest.approx, folder) == versions[-1]
     pooling.write_text('{"mode": "mean"}')
-    assert method_version(pytest.approx, folder) != versions[3]
+    assert method_version(pytest.approx, folder) != versions[-1]
 
 
 def test_weights_with_a_revision_are_no_folder_of_that_name(tmp_path, monkeypatch):
@@ -121,6 +125,34 @@ def test_built_in_methods_have_versions_of_their_own():
     versions = [method_version(resolve("method", name).factory) for name in ("full", "rag", "closed_book")]
     assert len(set(versions)) == 3
     assert all(len(version) == 16 for version in versions)
+
+
+def test_a_built_in_method_is_told_by_its_files_and_not_by_the_suites_release(monkeypatch):
+    full = resolve("method", "full").factory
+    before = method_version(full)
+    monkeypatch.setattr(provenance, "_distribution", lambda module: "run-compare==9.0")
+    assert method_version(full) == before
+
+
+def test_a_version_is_the_same_in_every_process():
+    code = (
+        "from comparison import naming, options, plan, provenance\n"
+        "provenance._distribution = str\n"
+        "print(provenance.method_version(naming.parse, {}, (options.bind, plan.resolve)))"
+    )
+    versions = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=provenance.ROOT,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in "135"
+    ]
+    assert len(versions[0]) == 16
+    assert set(versions) == {versions[0]}
 
 
 def test_every_import_of_a_file_is_found_wherever_it_stands():
@@ -138,6 +170,15 @@ def test_a_local_reader_is_what_was_loaded_and_not_what_was_saved_since(tmp_path
     for unknown in (None, "main"):
         known = reader_revision(reader, SimpleNamespace(revision=unknown))
         assert known == folder_revision(tmp_path) != loaded.revision
+
+
+def test_a_hub_reader_is_the_commit_that_was_loaded_or_else_what_was_asked_for():
+    asked = ReaderSpec("mine", "some/reader", revision="v1")
+    found = [
+        reader_revision(reader, SimpleNamespace(revision=loaded))
+        for reader, loaded in ((asked, "c0ffee"), (asked, None), (ReaderSpec("mine", "some/reader"), None))
+    ]
+    assert found == ["c0ffee", "v1", "main"]
 
 
 # Sessions
@@ -259,6 +300,20 @@ def test_the_repository_around_an_environment_is_not_the_suites(monkeypatch, rep
     subprocess.run(["git", "-C", repository, "add", "run_compare.py"], check=True)
     head, changed = provenance.commit()
     assert (len(head), changed) == (40, True)
+
+
+def test_a_checkout_is_changed_by_an_edit_of_a_tracked_file_alone(monkeypatch, repository):
+    tracked = repository / "run_compare.py"
+    tracked.write_text("")
+    subprocess.run(["git", "-C", repository, "add", "."], check=True)
+    subprocess.run(
+        ["git", "-C", repository, *"-c user.name=a -c user.email=b commit -q -m two".split()], check=True
+    )
+    monkeypatch.setattr(provenance, "ROOT", repository)
+    (repository / "runs.txt").write_text("")
+    assert provenance.commit()[1] is False
+    tracked.write_text("# changed")
+    assert provenance.commit()[1] is True
 
 
 def test_a_hooks_repository_is_not_taken_for_the_suites(monkeypatch, repository):

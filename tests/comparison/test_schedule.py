@@ -194,6 +194,12 @@ def test_deaths_at_the_start_count_in_a_row():
     assert go(Scripted(starts=dying, script={"words-1": ["die"]})) == plain(4)
 
 
+def test_three_deaths_are_as_many_where_a_worker_that_had_been_ready_is_replaced():
+    starts = {0: [FACTS, *[Gone("killed")] * 3]}
+    with pytest.raises(WorkerError, match="died 3 times while it opened the reader"):
+        go(Scripted(starts=starts, script={"words-1": ["die"]}))
+
+
 def test_a_reader_that_cannot_be_opened_is_an_error_of_one_line():
     workers = Scripted(starts={0: [Failed("no reader in x")]})
     with pytest.raises(WorkerError, match=r"^no reader in x$"):
