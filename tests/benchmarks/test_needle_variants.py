@@ -260,9 +260,13 @@ def test_a_window_without_a_slot_is_an_error(words, tmp_path):
         (lambda count, _: passkey(count, variant="decimamba"), "haystack=DIR"),
         (lambda count, _: passkey(count, variant="kamradt"), "variant=kamradt is not one of"),
         (lambda count, _: passkey(count, lengths=(40,)), r"lengths=40 is too short: .* takes \d+ tokens"),
+        (lambda count, _: passkey(count, lengths=(4000, 40)), "lengths=40 is too short"),
         (lambda count, _: passkey(count, depths=(101,)), "depths=101 is not possible"),
+        (lambda count, _: passkey(count, depths=(-1,)), "depths=-1 is not possible"),
         (lambda count, folder: kamradt(count, haystack=folder / "none"), "is no folder"),
         (lambda count, texts: kamradt(count, haystack=texts, lengths=(30,)), r"lengths=30 is too short"),
+        (lambda count, texts: kamradt(count, haystack=texts, lengths=(4000, 30)), "lengths=30 is too short"),
+        (lambda count, texts: kamradt(count, haystack=texts, depths=(-1,)), "depths=-1 is not possible"),
         (lambda count, texts: kamradt(count, haystack=texts, samples=0), "samples=0"),
     ],
 )

@@ -50,6 +50,12 @@ def test_the_prompt_carries_the_clause_only_where_every_methods_does(name, claus
 
 
 @EACH
+def test_a_clause_that_is_none_is_refused(name, reader):
+    with pytest.raises(ValueError, match=r"clause.*oprm or all or none"):
+        METHODS[name](reader, clause="some")
+
+
+@EACH
 def test_a_prompt_that_a_window_cuts_is_marked(name, reader):
     """Recurrent readers have none, hybrids with attention have."""
     reader.window = 40

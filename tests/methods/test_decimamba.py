@@ -98,6 +98,7 @@ def test_the_embedded_reader_keeps_its_trained_length_in_its_last_layer():
         ({"layers": (0,), "base": 0}, "base=0 is too small"),
         ({"layers": (0,), "base": 5, "minimum": 0}, "minimum=0 is too small"),
         ({"layers": (0,), "base": 5, "beta": 1.5}, "beta=1.5"),
+        ({"layers": (0,), "base": 5, "beta": 0.0}, "beta=0.0 is outside of 0 to 1"),
         ({"layers": (0,), "base": 5, "variant": "norm_p"}, "expected maxp or tail"),
     ],
 )

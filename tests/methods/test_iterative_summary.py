@@ -105,6 +105,14 @@ def test_a_chunk_that_a_window_cuts_marks_the_answer(scripted):
         assert IterativeSummary(engine, summary_tokens=100).answer(CONTEXT, "q", task=TASK).truncated == cut
 
 
+def test_notes_that_a_window_cuts_before_the_answer_mark_it(scripted):
+    """The notes' prompts are short, the answer's long."""
+    for words, cut in ((1, False), (383, True)):
+        engine = scripted(say=collect, window=400)
+        task = replace(TASK, before="x " * words)
+        assert IterativeSummary(engine, summary_tokens=100).answer(CONTEXT, "q", task=task).truncated == cut
+
+
 @pytest.mark.parametrize(("clause", "carried"), [("oprm", False), ("none", False), ("all", True)])
 def test_only_the_answers_prompt_can_carry_the_clause(scripted, clause, carried):
     engine = scripted(say=collect)
@@ -116,3 +124,5 @@ def test_only_the_answers_prompt_can_carry_the_clause(scripted, clause, carried)
 def test_notes_without_room_are_refused(scripted):
     with pytest.raises(ValueError, match="summary_tokens=0"):
         IterativeSummary(scripted(), summary_tokens=0)
+    with pytest.raises(ValueError, match=r"clause.*oprm or all or none"):
+        IterativeSummary(scripted(), clause="some")

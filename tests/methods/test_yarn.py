@@ -74,3 +74,5 @@ def test_what_cannot_be_stretched_is_refused(transformer, mamba):
         Yarn(transformer, factor=1.0)
     with pytest.raises(ValueError, match="has none"):
         Yarn(mamba)
+    with pytest.raises(ValueError, match=r"clause.*oprm or all or none"):
+        Yarn(transformer, clause="some")

@@ -74,6 +74,12 @@ def test_the_budget_has_to_be_exceeded_and_the_next_point_is_the_threshold():
     assert thresholds.item() == 3.5
 
 
+def test_where_the_budget_is_exceeded_at_the_last_point_or_never_every_step_is_kept():
+    """Four steps of 1 on five points exceed their sum at the fifth; steps of 0 never do."""
+    steps = torch.tensor([[1.0] * 4, [0.0] * 4])
+    assert measure(steps, -torch.ones(2), [5], 4, 100.0)[2].tolist() == [[0.0, 0.0]]
+
+
 def test_up_to_the_trained_length_every_step_is_kept_however_small():
     steps = torch.full((1, 40), 1e-9).index_fill_(1, torch.tensor([3]), 1.0)
     assert measure(steps, -torch.ones(1), [20, 40], 40, 1.0)[2].max() == 0

@@ -54,6 +54,8 @@ def test_decoding_after_a_decimated_prefill_equals_a_growing_reference(family, p
         prefill = engine.prefill([ids])
     change, left = dropping(plan, len(ids))
     assert close(prefill.logits[0, -1], reference.logits(engine.model, ids, change)[-1].float())
+    with torch.inference_mode(), decimating(engine.model, plan, len(ids)):
+        assert close(engine.model(torch.tensor([ids]), use_cache=False).logits[0, -1], prefill.logits[0, -1])
     assert survivors.positions.tolist() == [left[-1]]
     state, logits, new = engine._own_state(prefill), prefill.logits, []
     for _ in range(6):

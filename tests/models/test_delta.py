@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mamba_reference as reference
 import pytest
@@ -15,7 +16,7 @@ from mamba_pairs import close
 
 from models import delta
 from models.cpu_mamba import attach
-from models.delta import SKIP, ScanCall, intercepted, mixers
+from models.delta import SKIP, ScanCall, intercepted, mixers, rates
 from models.specs import ReaderError
 
 PURE = ("Mamba", "FalconMamba", "Mamba2")
@@ -56,6 +57,8 @@ def test_an_edit_that_only_runs_the_scan_changes_nothing(family):
     model, ids = random_model(family), draw(2, 23)
     logits, cache = read(model, ids, ScanCall.run)
     expected, theirs = read(model, ids)
+    with torch.inference_mode(), intercepted([(mixer, ScanCall.run) for mixer in mixers(model)]):
+        assert close(model(ids, use_cache=False).logits, expected)
     assert close(logits, expected)
     for layer, mixer in enumerate(mixers(model)):
         index = getattr(mixer, "layer_idx", layer)
@@ -115,6 +118,15 @@ def test_given_steps_are_the_steps_that_are_scanned(family):
     seen = []
     read(model, ids, lambda call: seen.append(call.with_delta(0 * call.delta()).delta().max()) or call.run())
     assert max(seen) == 0
+
+
+def test_steps_and_rates_are_float32_in_half_precision_as_well():
+    """Bias 0, A = -exp(0.5) and a step of softplus(3), all exact in bfloat16 but for what comes out."""
+    call = ScanCall(None, torch.full((1, 1, 2), 3.0).bfloat16(), (), None, {}, 2)
+    assert call.delta().dtype == torch.float32
+    assert call.delta()[0, 0].tolist() == pytest.approx([3.0485873] * 2)
+    mixer = SimpleNamespace(A_log=torch.full((2,), 0.5).bfloat16())
+    assert rates(mixer).tolist() == pytest.approx([-1.6487213] * 2)
 
 
 def test_a_kernels_floor_does_not_lift_a_zeroed_step():

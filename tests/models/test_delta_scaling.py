@@ -108,8 +108,9 @@ def test_a_reader_without_a_delta_is_refused(family, reader):
         pass
 
 
-def test_on_another_device_the_scan_is_transformers_own(random_model):
-    """The meta device stands for any that our scan of Mamba-2 cannot read."""
-    model = copy.deepcopy(random_model("Mamba2")).to("meta")
+@pytest.mark.parametrize("family", ["Mamba", "Mamba2"])
+def test_on_another_device_the_scan_is_transformers_own(family, random_model):
+    """The meta device stands for any that our scans cannot read."""
+    model = copy.deepcopy(random_model(family)).to("meta")
     with torch.inference_mode(), scaling(model, 0.5):
         assert model(torch.ones(1, 9, dtype=torch.long, device="meta")).logits.device.type == "meta"

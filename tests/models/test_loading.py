@@ -88,7 +88,9 @@ def test_a_folder_without_weights_says_so(folder: Path) -> None:
 
 def test_torn_weights_do_not_load(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:2000])
-    assert "cannot load the model" in complaint(folder)
+    said = complaint(folder)
+    assert "cannot load the model" in said
+    assert "hub" not in said
 
 
 def test_weights_that_lack_a_tensor_are_refused_and_not_made_up(folder: Path) -> None:
@@ -356,6 +358,7 @@ def test_an_unknown_device_or_precision_is_refused(folder: Path) -> None:
     for device in ("tpu", "cpu:foo", "cpu:1", "cuda:x", ""):
         assert "expected auto, cpu, cuda or cuda:N" in complaint(folder, device=device)
     assert "expected auto, float32, float16, bfloat16" in complaint(folder, dtype="int3")
+    assert loading.precision("auto", ReaderSpec("some", "nowhere"), torch.device("cuda")) == "auto"
 
 
 def test_cuda_where_there_is_none_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,7 +366,7 @@ def test_cuda_where_there_is_none_is_refused(folder: Path, monkeypatch: pytest.M
     assert "use --device cpu" in complaint(folder, device="cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert loading.device_of("cuda:1") == torch.device("cuda", 1)
+    assert [str(loading.device_of(name)) for name in ("auto", "cuda:1")] == ["cuda", "cuda:1"]
     assert "no device 'cuda:9': 2 CUDA devices are here" in complaint(folder, device="cuda:9")
 
 

@@ -83,6 +83,8 @@ def test_only_what_its_code_names_is_kept_in_float32_beside_float16(folder: Path
     kinds = {name: parameter.dtype for name, parameter in engine.model.named_parameters()}
     assert kinds.pop("decay") == torch.float32
     assert set(kinds.values()) == {torch.float16}
+    for dtype in ("float32", "bfloat16"):
+        assert {str(one.dtype) for one in opened(folder, dtype).model.parameters()} == {f"torch.{dtype}"}
     whole = opened(folder).model.get_parameter("decay_mix")
     assert torch.equal(engine.model.get_parameter("decay_mix"), whole.half())
 
@@ -103,12 +105,24 @@ def test_a_tokenizer_in_python_is_cut_between_its_tokens(folder: Path) -> None:
 
 def test_its_texts_end_where_its_configuration_says_so(folder: Path) -> None:
     engine = opened(folder)
+    assert engine.kernel == "remote"  # so that its answers are not taken for those of a class of transformers
     assert not hasattr(engine.model, "generation_config")
     assert engine.eos_ids == {0, 3}  # the tokenizer's as well
 
 
 def test_without_trust_it_is_one_line_that_names_the_flag(folder: Path) -> None:
     with pytest.raises(ReaderError, match=r"pass --trust-remote-code$"):
+        Engine.load(str(folder), device="cpu")
+
+
+def test_what_fails_in_transformers_own_code_is_not_laid_to_the_repositorys(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise TypeError("no such option")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", fail)
+    with pytest.raises(ReaderError, match=r"cannot load the model of .*: no such option$"):
         Engine.load(str(folder), device="cpu")
 
 

@@ -48,14 +48,15 @@ def test_a_local_reader_is_named_by_its_content(tmp_path, monkeypatch):
 def test_a_change_in_any_tensor_of_large_weights_renames_the_reader(tmp_path, monkeypatch, name, place):
     small_files(monkeypatch, 1000)
     file = tmp_path / "model.safetensors"
-    save_file(WEIGHTS, file)
+    facts = {"format": "pt"}  # which is in every reader's, beside the tensors
+    save_file(WEIGHTS, file, facts)
     before, size = folder_revision(tmp_path), file.stat().st_size
     changed = WEIGHTS[name].copy()
     changed[int(place * (len(changed) - 1))] += 0.5
-    save_file(WEIGHTS | {name: changed}, file)
+    save_file(WEIGHTS | {name: changed}, file, facts)
     assert file.stat().st_size == size
     assert folder_revision(tmp_path) != before
-    save_file(WEIGHTS, file)
+    save_file(WEIGHTS, file, facts)
     assert folder_revision(tmp_path) == before
 
 
@@ -95,6 +96,33 @@ def test_the_checksums_at_the_end_of_pytorchs_file_show_what_no_sample_does(tmp_
     assert len(revisions) == 2
 
 
+HEADER = json.dumps({"a": {"dtype": "U8", "shape": [98 << 20], "data_offsets": [0, 98 << 20]}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "begin", "read"),
+    [
+        ("pytorch_model.bin", 64 << 20, b"", 64 << 20),  # the largest that is read whole
+        ("pytorch_model.bin", (64 << 20) + 1, b"", (2 << 20) + 1001 * 4096),  # both ends, and steps of 65,011
+        ("pytorch_model.bin", 98 << 20, b"", (2 << 20) + 1001 * 4096),  # steps of 100,663
+        ("model.safetensors", 99 << 20, len(HEADER).to_bytes(8, "little") + HEADER, 3 * 4096),
+    ],
+)
+def test_large_weights_keep_their_name_from_version_to_version(tmp_path, name, size, begin, read):
+    """Nothing but zeros behind the beginning: only how many of them are read counts."""
+    with (tmp_path / name).open("wb") as file:
+        file.write(begin)
+        file.truncate(size)
+    total = hashlib.sha256(f"\0{name}\0{size}\0".encode() + begin + bytes(read))
+    assert folder_revision(tmp_path) == f"local-{total.hexdigest()[:16]}"
+
+
+def test_a_folder_with_the_name_of_a_file_is_none(tmp_path):
+    before = folder_revision(tmp_path)
+    (tmp_path / "step_1.bin").mkdir()
+    assert folder_revision(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     "header", ["[]", "{}", "no", '{"a": 1}', '{"a": {"data_offsets": [0, 0.5]}}', '{"a": {"data_offsets": [-9e9, 4]}}',
                '{"a": {"data_offsets": [-9999999999999999999999999, 9999999999999999999999]}}']
@@ -126,6 +154,7 @@ def test_the_embedded_reader_keeps_its_name():
 )
 def test_what_wraps_and_what_runs_a_local_reader_is_in_its_name(tmp_path, name, config, counts):
     (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "generation_config.json").write_text("{}")
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("one")

@@ -139,6 +139,19 @@ def test_ids_alone_give_the_spans_that_a_compiled_tokenizer_tells() -> None:
     assert spans_of_ids("", ids_of, str) == []
 
 
+def test_a_token_without_a_text_has_the_span_of_what_follows_it() -> None:
+    """A mark for a word's beginning, say, before a line break."""
+    tokenizer = sentence_pieces()
+    encoded = tokenizer.encode("\nx", add_special_tokens=False)
+    assert [tokenizer.decode([token]) for token in encoded.ids] == ["", "\n", "x"]
+
+    def ids_of(piece: str) -> list[int]:
+        return tokenizer.encode(piece, add_special_tokens=False).ids
+
+    found = spans_of_ids("\nx", ids_of, lambda token: tokenizer.decode([token]))
+    assert found == encoded.offsets == [(0, 1), (0, 1), (1, 2)]
+
+
 def test_tokens_that_do_not_spell_the_text_have_no_spans_and_are_soon_given_up() -> None:
     asked: list[str] = []
 
