@@ -52,8 +52,6 @@ EXECUTORS = ("serial", "ray")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 RANKERS = ("retriever", "candidates", "retrievers")
 """The options of methods and of rankers that name rankers, which must be found before a model is loaded."""
-SUITE = ("methods.", "retrievers.")
-"""What the modules of built-in methods and rankers begin with."""
 REGISTRIES = {one.kind: one for one in (methods.REGISTRY, benchmarks.REGISTRY, retrievers.REGISTRY)}
 
 
@@ -282,6 +280,10 @@ def _canonical(rankers: Any) -> Any:
 
 def rankers_of(resolved: Resolved) -> list[Callable[..., Any]]:
     """The factories of the rankers that a method's options name, their defaults included, and a ranker's own."""
+    return [ranker.factory for ranker in _rankers(resolved)]
+
+
+def _rankers(resolved: Resolved) -> list[Resolved]:
     known, _ = options.parameters(resolved.factory)
     values = {name: parameter.default for name, parameter in known.items()} | dict(resolved.options)
     found = []
@@ -291,7 +293,7 @@ def rankers_of(resolved: Resolved) -> list[Callable[..., Any]]:
             with suppress(ValueError):  # an own method's option of that name that is no ranker
                 if isinstance(spec, str):
                     ranker = resolve("retriever", spec)
-                    found += [ranker.factory, *rankers_of(ranker)]
+                    found += [ranker, *_rankers(ranker)]
     return found
 
 
@@ -345,14 +347,15 @@ def _check_readable(reader: ReaderSpec, benchmark: Resolved) -> None:
 
 
 def _check_values(reader: ReaderSpec, method: Resolved) -> None:
-    """Raises `PlanError` for option values that a built-in method refuses: it is built on a reader of which no more is
-    known than its row, and looks at its options and that row before it misses the rest."""
-    factories = (method.factory, *rankers_of(method))
-    if not all(factory.__module__.startswith(SUITE) for factory in factories):
+    """Raises `PlanError` for option values that a built-in method or one of its rankers refuses: each is built on a
+    reader of which no more is known than its row, and looks at its options and that row before it misses the rest."""
+    built = (method, *_rankers(method))
+    if any(one.name not in methods.BUILT_IN and one.name not in retrievers.BUILT_IN for one in built):
         return  # what a plugin does with a reader that is none, nobody can say
-    with suppress(AttributeError):
+    for one in built:
         try:
-            method.factory(SimpleNamespace(spec=reader), **method.options)
+            with suppress(AttributeError):
+                one.factory(SimpleNamespace(spec=reader), **one.options)
         except ValueError as problem:
             raise PlanError(f"method {method.label}: {problem}") from problem
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
 import os
 import platform
 import subprocess
@@ -21,11 +20,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
+from itertools import starmap
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from comparison.plan import SUITE, PlanError, Resolved, rankers_of
+from comparison.plan import PlanError, Resolved, rankers_of
 from models.revision import LOCAL, folder_revision
 from models.specs import ReaderSpec
 
@@ -36,6 +36,8 @@ PACKAGES = tuple(
 )
 ROOMS = ("methods", "models", "retrievers")
 OTHER_ROOMS = ("benchmarks", "comparison", "reports", "run_compare")
+SUITE = ("methods.", "retrievers.")
+"""What the modules of built-in methods and rankers begin with."""
 READ_BY_ALL = ("models/engine.py", "methods/base.py", "benchmarks/base.py")
 _seen: dict[Path, tuple[Any, bytes]] = {}
 
@@ -109,15 +111,14 @@ def method_version(
     """Sixteen hex digits over the source files behind a method and the factories of its `rankers` (see the module's
     docstring), and over its own `weights`: names with a revision (a hub id's commit), and folders, which are what
     is in them. Raises `PlanError` for code that is in no file."""
-    makers = [inspect.unwrap(one) for one in (factory, *rankers)]
-    own = [maker.__module__ for maker in makers if not maker.__module__.startswith(SUITE)]
+    modules = _modules((factory, *rankers))
     revisions = [
         f"{path}@{revision}" if revision or not Path(path).is_dir() else folder_revision(Path(path))
         for path, revision in sorted(weights.items())
     ]
-    origin = " ".join(sorted(set(map(_distribution, own))))
+    origin = " ".join(sorted({_distribution(one) for one in modules if not one.startswith(SUITE)}))
     total = hashlib.sha256(" ".join([origin, *revisions]).encode())
-    for path, source in sorted(_sources_behind(map(_source_file, makers)).items()):
+    for path, source in sorted(_sources_behind(starmap(_source_file, modules.items())).items()):
         total.update(f"\0{path.parent.name}/{path.name}\0".encode())
         total.update(source)
     return total.hexdigest()[:16]
@@ -127,14 +128,26 @@ def remember_code(methods: Iterable[Resolved]) -> None:
     """Read what is behind methods before the reader is opened, which may take minutes: what is edited meanwhile does
     not run, and is not in their versions."""
     for one in methods:
-        makers = [inspect.unwrap(maker) for maker in (one.factory, *rankers_of(one))]
-        _sources_behind(map(_source_file, makers))
+        _sources_behind(starmap(_source_file, _modules((one.factory, *rankers_of(one))).items()))
 
 
-def _source_file(maker: Callable[..., Any]) -> Path:
-    path = getattr(sys.modules.get(maker.__module__), "__file__", None)
+def _modules(makers: Iterable[Callable[..., Any]]) -> dict[str, str]:
+    """The modules in which factories are written, and what they wrap (``functools.wraps`` copies the name of a module,
+    not its code), each with the name of a factory."""
+    found = {}
+    for maker in makers:
+        layer: Any = maker
+        while layer is not None:
+            module = getattr(layer, "__globals__", {}).get("__name__", layer.__module__)
+            if module not in sys.stdlib_module_names:
+                found[module] = getattr(layer, "__qualname__", str(layer))
+            layer = getattr(layer, "__wrapped__", None)
+    return found
+
+
+def _source_file(module: str, name: str) -> Path:
+    path = getattr(sys.modules.get(module), "__file__", None)
     if not path:
-        name = getattr(maker, "__qualname__", maker)
         raise PlanError(f"{name} is in no file, which its version would be made of: put it into a module")
     return Path(os.path.abspath(path))
 

@@ -53,10 +53,10 @@ class Engine:
     """A reader on its device. Methods see ids, text and `Prefill.logits`, and no other tensor.
 
     `window` is the longest prompt of a reader with positions (None for those without); `kernel` names the
-    code that reads: "numba" (ours, on a CPU), "cuda" (mamba_ssm and causal_conv1d), "torch" (transformers' own) or
-    "remote" (the repository's); `batch_tokens` is the budget of a micro-batch, which shrinks when the device runs out of memory; `addressable` the most
-    tokens of one forward that the kernels can count (None: any number); `revision` the hub's commit that was
-    loaded, a local folder's content, or else the one asked for.
+    code that reads: "numba" (ours, on a CPU), "cuda" (mamba_ssm and causal_conv1d), "torch" (transformers'
+    own) or "remote" (the repository's); `batch_tokens` is the budget of a micro-batch, which shrinks when the
+    device runs out of memory; `addressable` the most tokens of one forward that the kernels can count (None:
+    any number); `revision` the hub's commit that was loaded, a local folder's content, or else the one asked for.
 
     An engine is for one thread at a time, since some methods change the reader's modules while it reads: load
     one for each thread, one after the other.

@@ -135,7 +135,7 @@ def _keep_whole_names(model: PreTrainedModel) -> None:
     """Parameters that transformers 5 loads in float32 beside float16, since a name that is to be kept so is a part of
     theirs (Finch's `time_decay_w1` of `time_decay`), in the model's precision. Code written for transformers 4, which
     compared whole names, multiplies them with float16."""
-    kept = model._keep_in_fp32_modules
+    kept = {*(model._keep_in_fp32_modules or ()), *(model._keep_in_fp32_modules_strict or ())}
     if not kept or model.config.dtype is not torch.float16:
         return
     whole = re.compile(rf"(^|\.)({'|'.join(kept)})(\.|$)")

@@ -77,7 +77,7 @@ def spans_of_ids(
     for token in ids_of(text):
         own = text_of(token)
         waiting.append(token)
-        reach += len(own)
+        reach += max(1, len(own))  # some show nothing of a part, and not NO_CHARACTER
         end: int | None = place + len(own)
         if len(waiting) > 1 or NO_CHARACTER in own or not text.startswith(own, place) or not own:
             ends = range(place + 1, min(place + reach, len(text)) + 1)

@@ -37,6 +37,8 @@ OWN = {
     "own_rank.py": "from own_rank_help import first\nclass First:\n    def __init__(self, engine): ...\n",
     "own_rank_help.py": "first = 0\n",
     "own_other_rank.py": "from own_rank import First\nclass Other(First): ...\n",
+    "own_wrapper.py": "from functools import wraps\nfrom own_method import Mine\n@wraps(Mine, updated=())\n"
+    "def wrapped(*given, **options):\n    return Mine(*given, **options)\n",
     "own_unused.py": "",
     "own_pack/__init__.py": "",
     "own_pack/words.py": "from . import inner\n",
@@ -94,6 +96,8 @@ def edit(path):
         ("own_pack/deep/last.py", "own_method:Mine", True),
         ("own_outer/__init__.py", "own_method:Mine", True),
         ("own_outer/inner/__init__.py", "own_method:Mine", True),
+        ("own_wrapper.py", "own_wrapper:wrapped", True),
+        ("own_help.py", "own_wrapper:wrapped", True),
         ("own_unused.py", "own_method:Mine", False),
         ("own_pack/unused.py", "own_method:Mine", False),
         ("own_library.py", "kit:Kit", False),

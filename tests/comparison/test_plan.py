@@ -118,6 +118,7 @@ def test_an_unknown_name_or_option_is_refused_with_what_was_meant(method, part):
         ("rag:budget=249", "expected chunk_size (250) or more"),
         ("rag:retriever=hybrid(k0=-1.0)", "k0=-1.0 is below zero"),
         ("rag:retriever=cross_encoder(window=3)", "window=3 is too small"),
+        ("rag:retriever=hybrid(retrievers=prp;cross_encoder(window=3))", "window=3 is too small"),
         ("truncate:budget=0", "budget=0 is too small"),
         ("oracle_chunk:overlap=250", "overlap 250 does not fit chunks of 250 tokens"),
         ("iterative_summary:summary_tokens=0", "summary_tokens=0 is too small"),
@@ -143,7 +144,11 @@ def test_values_are_tried_on_the_row_of_the_reader_that_was_asked_for():
 def test_plugins_are_built_by_the_run_alone(tmp_path, monkeypatch):
     (tmp_path / "picky.py").write_text("class Ranker:\n    def __init__(self, engine):\n        1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    own = ["comparison_fakes:Shy", "rag:retriever=picky:Ranker"]
+    (tmp_path / "wrapping.py").write_text(
+        "import functools\nfrom methods.oprm import OPRM\n"
+        "@functools.wraps(OPRM)\ndef method(engine, **options):\n    1 / 0\n"
+    )
+    own = ["comparison_fakes:Shy", "rag:retriever=picky:Ranker", "wrapping:method:top=2"]
     assert labels(method=own, baseline=own[0]) == own
 
 

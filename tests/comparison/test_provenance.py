@@ -50,7 +50,7 @@ def checkout(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    monkeypatch.setattr(provenance, "_source_file", lambda maker: tmp_path / "methods" / "one.py")
+    monkeypatch.setattr(provenance, "_source_file", lambda *_: tmp_path / "methods" / "one.py")
     monkeypatch.setattr(provenance, "_folder_of", lambda module: tmp_path)
     return tmp_path
 
@@ -87,7 +87,7 @@ def test_a_version_changes_with_the_files_behind_the_method(checkout, name, coun
 
 
 def test_a_method_that_names_a_ranker_depends_on_every_ranker(checkout, monkeypatch):
-    monkeypatch.setattr(provenance, "_source_file", lambda maker: checkout / "methods" / "ranking.py")
+    monkeypatch.setattr(provenance, "_source_file", lambda *_: checkout / "methods" / "ranking.py")
     assert changes_the_version(checkout, "retrievers/bm25.py")
 
 

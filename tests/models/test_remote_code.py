@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from transformers import dynamic_module_utils
 
 from methods.__main__ import main as check_method
-from models import efficiency
+from models import efficiency, loading
 from models.engine import Engine
 from models.specs import ReaderError
 from retrievers.chunking import cut_places
@@ -165,3 +165,11 @@ def test_code_that_was_written_for_another_transformers_is_named_as_such(
     (older / "remote_reader.py").write_text("import no_such_package\n")
     with pytest.raises(ReaderError, match=r"no_such_package. Run `pip install no_such_package`$"):
         opened(older)
+
+
+def test_what_its_code_keeps_in_float32_strictly_stays_so() -> None:
+    model = FadingForCausalLM(FadingConfig(dtype="float16"))
+    model._keep_in_fp32_modules_strict = {"head"}
+    loading._keep_whole_names(model)
+    kept = {name for name, parameter in model.named_parameters() if parameter.dtype == torch.float32}
+    assert kept == {"decay", "head.weight"}

@@ -162,3 +162,15 @@ def test_tokens_that_do_not_spell_the_text_have_no_spans_and_are_soon_given_up()
     assert spans_of_ids("ab" * 5000, ids_of, chr) is None
     assert len(asked) < 1000
     assert spans_of_ids("no end", lambda piece: [ord(letter) for letter in piece[:2]], chr) is None
+
+
+@pytest.mark.parametrize("errors", ["replace", "ignore"])
+def test_the_bytes_of_a_character_have_its_span_whether_a_part_is_shown_or_not(errors: str) -> None:
+    """ByT5's tokenizer shows nothing of them."""
+
+    def shown(byte: int) -> str:
+        return bytes([byte]).decode(errors=errors)
+
+    text = "né 🦩\N{REPLACEMENT CHARACTER}"
+    spans = [(place, place + 1) for place, letter in enumerate(text) for _ in letter.encode()]
+    assert spans_of_ids(text, lambda piece: list(piece.encode()), shown) == spans
