@@ -30,20 +30,24 @@ from tests.models.families import VOCABULARY, random_model
 # Triton multiplies blocks of at least 16 by 16, and causal_conv1d wants strides that are multiples of 8
 HEADS = {"hidden_size": 64, "mamba_d_state": 16, "mamba_d_head": 16}
 SHAPES: dict[str, dict[str, Any]] = {
-    **{"Mamba": {}, "FalconMamba": {}, "Jamba": {}, "Lfm2": {}},
+    "Mamba": {},
+    "FalconMamba": {},
+    "Jamba": {},
+    "Lfm2": {},
     "Mamba2": {"hidden_size": 64, "state_size": 16, "head_dim": 16},
-    **{"Bamba": HEADS, "FalconH1": {**HEADS, "mamba_d_ssm": 128}, "GraniteMoeHybrid": HEADS},
+    "Bamba": HEADS,
+    "FalconH1": {**HEADS, "mamba_d_ssm": 128},
+    "GraniteMoeHybrid": HEADS,
     "NemotronH": {"hidden_size": 64, "ssm_state_size": 16, "mamba_head_dim": 16},
     "Zamba2": {"hidden_size": 64, "mamba_d_state": 16, "mamba_headdim": 16},
 }
 LAST = 3
-CLOSE = 1e-5  # of the largest value: in float32 sums are taken in another order, which makes some 1e-6
-FACTOR = (
-    2  # in half precision: how much further from float32 than transformers' own code, which is 1.4 at most
-)
-TINY = replace(
-    reader_spec("tiny"), trained_length=16, decimated=((2,), 16)
-)  # so that short prompts are long ones
+CLOSE = 1e-5
+"""Of the largest value: in float32 sums are taken in another order, which makes some 1e-6."""
+FACTOR = 2
+"""In half precision: how much further from float32 than transformers' own code, which is 1.4 at most."""
+TINY = replace(reader_spec("tiny"), trained_length=16, decimated=((2,), 16))
+"""The embedded reader, for which short prompts are long ones."""
 
 
 def kernels(family: str) -> tuple[set[str], set[str]]:
