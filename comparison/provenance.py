@@ -118,7 +118,7 @@ def method_version(
     ]
     origin = " ".join(sorted({_distribution(one) for one in modules if not one.startswith(SUITE)}))
     total = hashlib.sha256(" ".join([origin, *revisions]).encode())
-    for path, source in sorted(_sources_behind(starmap(_source_file, modules.items())).items()):
+    for path, source in sorted(_sources_behind(modules).items()):
         total.update(f"\0{path.parent.name}/{path.name}\0".encode())
         total.update(source)
     return total.hexdigest()[:16]
@@ -128,7 +128,7 @@ def remember_code(methods: Iterable[Resolved]) -> None:
     """Read what is behind methods before the reader is opened, which may take minutes: what is edited meanwhile does
     not run, and is not in their versions."""
     for one in methods:
-        _sources_behind(starmap(_source_file, _modules((one.factory, *rankers_of(one))).items()))
+        _sources_behind(_modules((one.factory, *rankers_of(one))))
 
 
 def _modules(makers: Iterable[Callable[..., Any]]) -> dict[str, str]:
@@ -152,12 +152,12 @@ def _source_file(module: str, name: str) -> Path:
     return Path(os.path.abspath(path))
 
 
-def _sources_behind(own: Iterable[Path]) -> dict[Path, bytes]:
-    """The files that an answer passes through: from file to file, what is imported (not the registry)."""
-    modules = [getattr(module, "__dict__", {}) for module in list(sys.modules.values())]
-    running = {one.get("__file__"): one.get("__spec__") or one.get("__loader__") for one in modules}
+def _sources_behind(modules: Mapping[str, str]) -> dict[Path, bytes]:
+    """The files that an answer passes through: from those of `modules` on, what is imported (not the registry)."""
+    loaded = [getattr(module, "__dict__", {}) for module in list(sys.modules.values())]
+    running = {one.get("__file__"): one.get("__spec__") or one.get("__loader__") for one in loaded}
     found: dict[Path, bytes] = {}
-    waiting = [*(ROOT / name for name in READ_BY_ALL), *own]
+    waiting = [*(ROOT / name for name in READ_BY_ALL), *starmap(_source_file, modules.items())]
     while waiting:
         if (path := waiting.pop()) not in found:
             found[path] = _as_running(path, running.get(str(path)))
