@@ -1,7 +1,9 @@
 """Kernels on several threads: each worker's share of the tasks, at the same time.
 
 Torch's OpenMP threads do the work, where they are GNU's: a second pool would fight with the first, whose threads go
-on spinning after every matrix product. Elsewhere Python's threads do.
+on spinning after every matrix product. Elsewhere Python's threads do. In a kernel, numbers below the smallest normal
+one (1e-38) are zero: states pass through them as they decay, and a processor that keeps them takes some hundred cycles
+for each.
 
     python -m pytest tests/models/test_threads.py
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from threading import Thread
@@ -33,11 +36,15 @@ def share(kernel: Callable, tasks: int, workers: int, *arguments) -> None:
     finished: list[int] = []
 
     def work(worker: int) -> None:
+        kept = sys.float_info.min / 2 > 0.0  # this thread may have been told to flush them already
         try:
+            torch.set_flush_denormal(True)
             kernel(worker, tasks * worker // workers, tasks * (worker + 1) // workers, *arguments)
             finished.append(worker)
         except BaseException as error:  # a foreign thread cannot raise, and Ctrl-C lands here too
             failures.append(error)
+        finally:
+            torch.set_flush_denormal(not kept)
 
     openmp = gnu_openmp() if workers > 1 else None
     if workers == 1:

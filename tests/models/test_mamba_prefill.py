@@ -255,7 +255,8 @@ def test_the_embedded_reader_answers_as_without_us():
     ours = copy.deepcopy(theirs)
     attach(ours)
     ids = torch.randint(3, theirs.config.vocab_size, (1, 700), generator=torch.Generator().manual_seed(0))
-    assert close(ours(ids).logits, theirs(ids).logits)
+    # either is 6e-5 from float64, and how far they are apart differs with the processor's products
+    assert mamba_pairs.close(ours(ids).logits, theirs(ids).logits, tolerance=1e-5)
     assert answer(ours, ids) == answer(theirs, ids)
 
 

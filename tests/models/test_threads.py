@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -63,3 +64,33 @@ def test_little_work_stays_on_one_thread_and_more_gets_no_more_than_there_are(mo
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     assert [workers_for(8, SERIAL - 1), workers_for(8, SERIAL), workers_for(3, SERIAL)] == [1, 4, 3]
     assert workers_for(0, SERIAL) == 1
+
+
+def flushes() -> bool:
+    return sys.float_info.min / 2 == 0.0
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor cannot be told")
+def test_numbers_below_the_smallest_normal_one_are_zero_in_a_kernel_and_kept_outside(either):
+    seen = []
+    share(lambda *_: seen.append(flushes()), 2, 2)
+    assert seen == [True, True]
+    share(lambda *_: seen.append(flushes()), 2, 1)
+    assert seen[2:] == [True]
+    everywhere = torch.full((1 << 22,), 2e-38) / 2  # on all of torch's threads
+    assert everywhere.count_nonzero() == everywhere.numel()
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor cannot be told")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_thread_that_flushes_them_already_goes_on_to_do_so_even_after_a_failure(workers, either):
+    def kernel(*_):
+        raise LookupError
+
+    torch.set_flush_denormal(True)
+    try:
+        with pytest.raises(LookupError):
+            share(kernel, 2, workers)
+        assert flushes()
+    finally:
+        torch.set_flush_denormal(False)
