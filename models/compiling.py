@@ -32,10 +32,12 @@ def build(
     *,
     layout: Literal["A", "C"] = "A",
     below: Sequence[ModuleType] = (vector_math,),
+    variant: str = "",
 ) -> Callable:
     """Compile for settings and arrays of so many axes ("w": a matrix of words; layout "A": any strides, "C":
     contiguous); from disk where this was done before with the same sources, the function's own file and the modules
-    `below`, which hold the arithmetic that it is made of.
+    `below`, which hold the arithmetic that it is made of. Code that differs on one processor from process to process
+    has a `variant`.
 
     Twenty arguments in all are refused: CPython 3.11 puts a call's tuple of twenty among those to be used again
     but never does, which leaves 400 kB behind."""
@@ -46,7 +48,7 @@ def build(
     signature = types.void(*settings, *arrays)
     # Numba's cache watches the function's file alone; what is below goes into the name that it files under.
     sources = b"".join(Path(inspect.getfile(module)).read_bytes() for module in below)
-    function.__qualname__ = f"{function.__name__}_{crc32(sources):08x}"
+    function.__qualname__ = f"{function.__name__}_{crc32(sources):08x}{variant}"
     try:
         return njit(signature, nogil=True, error_model="numpy", cache=True)(function)
     except RuntimeError:  # no folder to write a cache to

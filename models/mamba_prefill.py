@@ -26,7 +26,7 @@ from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaMi
 from models.cache import keep_linear_states
 from models.lane_layout import arrays, channel_rows, lane_blocks
 from models.prefill_kernels import WIDTH, compiled, working_memory
-from models.tile_product import ROWS
+from models.tile_product import SPARE, rows_at_once
 from models.vector_math import LANES, LOG2_E
 from models.wavefront import open_tiles, sweep
 
@@ -72,7 +72,8 @@ def read(
     there is one. For weights on the CPU, without gradients, of float32, or of bfloat16: the products are then of
     bfloat16 numbers, and all else is float32."""
     blocks, threads = model.backbone.layers, torch.get_num_threads()
-    tiles = cut(lengths or [input_ids.shape[1]] * len(input_ids), len(blocks), threads)
+    multiple = rows_at_once(words=model.dtype == torch.bfloat16)
+    tiles = cut(lengths or [input_ids.shape[1]] * len(input_ids), len(blocks), threads, multiple)
     states = States(model, cache, len(input_ids))
     kept = _sweep(model, input_ids, tiles, states, keep, min(threads, len(tiles)))
     if cache is not None:
@@ -94,10 +95,12 @@ def _sweep(
     kept_array, table_array, ids = arrays(kept, table, input_ids)
     tokens = max(tile.tokens for tile in tiles)
     mixed = config.time_step_rank + 2 * config.state_size
-    memories = np.empty((workers, working_memory(tokens, width, channels, mixed)), np.float32)
     # Hidden states of the open tiles, with the room around them that the kernel asks for.
-    room = min(open_tiles(workers), len(tiles)), tokens + -tokens % ROWS, width + -width % LANES
-    hidden = np.zeros(room, np.float32)
+    room = min(open_tiles(workers), len(tiles)), tokens + SPARE, width + -width % LANES
+    # Torch's memory begins with a line of the cache, numpy's in the middle of one: products would take twice the time.
+    memories, hidden = arrays(
+        torch.empty(workers, working_memory(tokens, width, channels, mixed)), torch.zeros(room)
+    )
 
     def step(worker: int, index: int, depth: int) -> None:
         tile, x = tiles[index], hidden[index % len(hidden)]
@@ -115,8 +118,9 @@ def _sweep(
     return kept
 
 
-def cut(lengths: Sequence[int], layers: int, threads: int) -> list[Tile]:
-    """The tiles of sequences of these lengths, in the order in which they are read: all sequences side by side.
+def cut(lengths: Sequence[int], layers: int, threads: int, multiple: int) -> list[Tile]:
+    """The tiles of sequences of these lengths, in the order in which they are read: all sequences side by side. Those
+    that go on have a `multiple` of tokens.
 
     Short neighbours of one length share a tile. Sequences left over when every thread has as many as the others
     are cut evenly for several of them, and the smaller the fewer `layers` there are: each begins one step later
@@ -126,7 +130,7 @@ def cut(lengths: Sequence[int], layers: int, threads: int) -> list[Tile]:
     placed: list[tuple[float, int, Tile]] = []
     for number, (rows, length) in enumerate(groups):
         sharers = min(threads // odd, length // LEAST) if number >= len(groups) - odd else 1
-        borders = _borders(length, layers, sharers)
+        borders = _borders(length, layers, sharers, multiple)
         placed += [
             (start / length, number, Tile(rows, start, end, length)) for start, end in pairwise(borders)
         ]
@@ -149,14 +153,14 @@ def _groups(lengths: Sequence[int], threads: int) -> list[tuple[slice, int]]:
     return groups
 
 
-def _borders(length: int, layers: int, sharers: int) -> list[int]:
+def _borders(length: int, layers: int, sharers: int, multiple: int) -> list[int]:
     """Where a sequence is cut into tiles."""
     parts = max(1, round(length / TILE))
     if sharers > 1:
         size = min(max(length * layers // (LAG * sharers), SMALL), TILE)
         parts = max(1, round(length / size / sharers)) * sharers
     ends = (length * part // parts for part in range(1, parts))
-    return [0, *(end - end % ROWS for end in ends), length]
+    return [0, *sorted({end - end % multiple for end in ends} - {0}), length]
 
 
 class States:

@@ -2,8 +2,8 @@
 
 Norm, projections, convolution and scan follow each other on a few hundred tokens, whose buffers stay in the
 second-level cache, in the layout that the products leave: [tokens, channels], `steps` tokens a sequence, sequences
-one after the other. Arrays are float32 and contiguous; the buffers have room for tokens up to the next multiple of
-`tile_product.ROWS` and for rows up to the next multiple of sixteen. The kernel runs outside the interpreter's lock on
+one after the other. Arrays are float32 and contiguous; the buffers have room for `tile_product.SPARE` tokens more, and
+for rows up to the next multiple of sixteen. The kernel runs outside the interpreter's lock on
 one thread, and is exercised by ``pytest tests/models/test_mamba_prefill.py``.
 """
 
@@ -16,10 +16,11 @@ from functools import lru_cache
 from numba import njit
 from numba.core import types
 
-from models import bfloat_words, tile_product, vector_math
+from models import amx_product, bfloat_words, tile_product, vector_math
+from models.amx_product import AMX
 from models.bfloat_words import operand
 from models.compiling import build
-from models.tile_product import COLUMNS, DEPTH, ROWS, product
+from models.tile_product import PANEL, SPARE, product
 from models.vector_math import LANES, decay2, fill, load, sigmoid, softplus, store, total
 
 WIDTH = 4  # of the convolution: that of every published Mamba
@@ -176,8 +177,8 @@ def layer(
     tokens, channels = (last - first) * steps, channel_weights.shape[1]
     n = rates.shape[1]
     rank = x_weight.shape[0] - 2 * n
-    rows = tokens + -tokens % ROWS
-    panel, end = room(memory, 0, COLUMNS * DEPTH, LANES)
+    rows = tokens + SPARE
+    panel, end = room(memory, 0, PANEL, LANES)
     scratch, end = room(memory, end, 3 * STEPS, LANES)
     normed, end = room(memory, end, rows, hidden.shape[1])
     inputs, end = room(memory, end, rows, channels)
@@ -214,7 +215,7 @@ def layer(
 def working_memory(tokens: int, hidden: int, channels: int, mixed: int) -> int:
     """Floats that `layer` works in for so many tokens."""
     columns = [width + -width % LANES for width in (hidden, channels, channels, channels, mixed)]
-    return (COLUMNS * DEPTH + 3 * STEPS) * LANES + (tokens + -tokens % ROWS) * sum(columns)
+    return (PANEL + 3 * STEPS) * LANES + (tokens + SPARE) * sum(columns)
 
 
 @lru_cache(maxsize=2)
@@ -222,4 +223,5 @@ def compiled(words: bool) -> Callable:
     """The kernel for products with weights of float32, or of words."""
     settings = (types.intp,) * 4 + (types.float32,) * 2
     axes = "211w12ww3w134" if words else "2112122232134"
-    return build(layer, axes, settings, layout="C", below=(vector_math, bfloat_words, tile_product))
+    modules = vector_math, bfloat_words, tile_product, amx_product
+    return build(layer, axes, settings, layout="C", below=modules, variant="_amx" if AMX else "")

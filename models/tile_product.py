@@ -5,7 +5,8 @@ while every token of the tile meets it (Goto and van de Geijn 2008, doi 10.1145/
 because a tile is small). `ROWS` tokens x `COLUMNS` blocks of sixteen outputs are summed in registers. A library's
 product would do as well; called from a kernel, this one needs neither the interpreter nor threads of its own, so that
 a tile's whole layer is one call, and it is not slower than MKL's. Weights of bfloat16 go in as words
-(`models/bfloat_words.py`).
+(`models/bfloat_words.py`), whose sums the processor's own tiles hold where it has any (`models/amx_product.py`). What
+is multiplied should begin with a line of the cache: loads across two lines take up to twice the time.
 
     python -m pytest tests/models/test_tile_product.py
 """
@@ -19,7 +20,9 @@ from typing import Any
 from llvmlite import binding, ir
 from numba import njit
 from numba.core import cgutils, types
+from numba.extending import overload
 
+from models.amx_product import AMX, BLOCKS, TOKENS, close_tiles, meet, open_tiles
 from models.bfloat_words import add_products
 from models.vector_math import FLAGS, INTEGERS, LANES, VECTOR, constant, operation, pointer, splat
 
@@ -27,8 +30,15 @@ ROWS = 6
 # Sums that the vector registers hold: 24 of AVX-512's 32, and 12 of AVX2's 16 (two of which make a block of lanes).
 COLUMNS = 4 if binding.get_host_cpu_features().get("avx512f") else 1
 DEPTH = 128  # inputs (or words) of a panel, 32 KiB with four blocks of outputs; MKL sums as many at a time
+PANEL = COLUMNS * DEPTH + 1  # rows of sixteen; the last is for `open_tiles`
+SPARE = (TOKENS if AMX else ROWS) - 1
 
 FLOATS, INDEX = ir.FloatType().as_pointer(), ir.IntType(64)
+
+
+def rows_at_once(words: bool) -> int:
+    """The tokens that a product takes at a time: other numbers of them take as long as the next multiple."""
+    return TOKENS if words and AMX else ROWS
 
 
 def place(context, builder, array_type, array, index_type, index) -> tuple[Any, Any]:
@@ -160,29 +170,61 @@ def pack(weight, first, columns, start, depth, panel):
 def product(x, weight, bias, y, panel, tokens, add):
     """x [tokens, in] times weight [out, in], plus bias [out] or [0], into y [tokens, out], or onto it if `add`.
 
-    Rows are read and written up to the next multiple of `ROWS` tokens, columns of y up to the next multiple of
-    sixteen: x and y must have room for them. panel: [`COLUMNS` x `DEPTH`, 16]. Dense float32; but a weight of
-    words is [out, in / 2] of int32, and the first columns of x then hold the tokens' words."""
-    outputs, inputs = weight.shape
-    panel = panel.view(weight.dtype)
+    Up to `SPARE` rows of x and y behind the tokens are read and written, and columns of y up to the next multiple of
+    sixteen: x and y must have room for them. panel: [`PANEL`, 16]. Dense float32; but a weight of words is
+    [out, in / 2] of int32, and the first columns of x then hold the tokens' words, zeros up to the next multiple of
+    sixteen behind them."""
     if bias.shape[0]:
         for r in range(tokens):
-            for c in range(outputs):
+            for c in range(weight.shape[0]):
                 y[r, c] = bias[c] + (y[r, c] if add else 0.0)
-        add = True
+    multiply(x, weight, y, panel, tokens, add or bias.shape[0] > 0)
+
+
+def multiply(x, weight, y, panel, tokens, add):
+    """For kernels: `product` without a bias, on the processor's tiles where it has them for words."""
+    raise NotImplementedError("compiled only")
+
+
+@overload(multiply)
+def _multiply(x, weight, y, panel, tokens, add):
+    return on_tiles if AMX and weight.dtype == types.int32 else in_registers
+
+
+def in_registers(x, weight, y, panel, tokens, add):
+    """See `multiply`."""
+    outputs, inputs = weight.shape
+    packed = panel.view(weight.dtype)
     blocks = (outputs + LANES - 1) // LANES
     for block in range(0, blocks, COLUMNS):
         columns, c = min(COLUMNS, blocks - block), block * LANES
         for start in range(0, inputs, DEPTH):
             depth = min(DEPTH, inputs - start)
-            pack(weight, c, columns, start, depth, panel)
+            pack(weight, c, columns, start, depth, packed)
             onto = add or start > 0
             for r in range(0, tokens, ROWS):
                 if columns == 4:
-                    multiply_4(x, (r, start), panel, depth, y, (r, c), onto)
+                    multiply_4(x, (r, start), packed, depth, y, (r, c), onto)
                 elif columns == 3:
-                    multiply_3(x, (r, start), panel, depth, y, (r, c), onto)
+                    multiply_3(x, (r, start), packed, depth, y, (r, c), onto)
                 elif columns == 2:
-                    multiply_2(x, (r, start), panel, depth, y, (r, c), onto)
+                    multiply_2(x, (r, start), packed, depth, y, (r, c), onto)
                 else:
-                    multiply_1(x, (r, start), panel, depth, y, (r, c), onto)
+                    multiply_1(x, (r, start), packed, depth, y, (r, c), onto)
+
+
+def on_tiles(x, weight, y, panel, tokens, add):
+    """See `multiply`."""
+    outputs, words = weight.shape
+    packed, kept = panel[:-1].view(weight.dtype), panel[-1:]
+    most = len(packed) // BLOCKS
+    open_tiles(kept)
+    for c in range(0, outputs, BLOCKS * LANES):
+        columns = min(BLOCKS, (outputs - c + LANES - 1) // LANES)
+        for start in range(0, words, most):
+            depth = min(most, words - start)
+            steps = (depth + LANES - 1) // LANES
+            pack(weight, c, columns, start, depth, packed)
+            packed[depth * columns : steps * LANES * columns] = 0
+            meet(x, start, packed, columns, steps, y, c, tokens, add or start > 0)
+    close_tiles(kept)

@@ -12,9 +12,10 @@ from mamba_pairs import FAMILIES, build, caches_agree, close, draw
 from numba import njit
 
 from models import mamba_prefill
+from models.amx_product import AMX
 from models.bfloat_words import PAIRED, add_products, narrow, operand
 from models.cpu_mamba import attach
-from models.tile_product import COLUMNS, DEPTH, ROWS, product
+from models.tile_product import PANEL, SPARE, in_registers, product
 from models.vector_math import LANES, lanes, load, operation, store
 
 RANDOM = np.random.default_rng(0)
@@ -38,7 +39,9 @@ def test_numbers_are_rounded_as_torch_rounds_them(width, in_place):
     expected = words(np.ascontiguousarray(source[:, :width]))
     target = source if in_place else np.full_like(source, np.nan)
     narrow(50, width, source, target)
+    whole = (width + 2 * LANES - 1) // (2 * LANES) * LANES
     assert np.array_equal(target.view(np.int32)[:, : width // 2], expected)
+    assert not target.view(np.int32)[:, width // 2 : whole].any()
 
 
 def test_numbers_that_are_none_stay_so():
@@ -50,22 +53,34 @@ def test_numbers_that_are_none_stay_so():
 
 
 @njit
-def multiply(x, weight, bias, y, panel, tokens, work):
-    product(operand(weight, tokens, x, work), weight, bias, y, panel, tokens, False)
+def as_the_kernel_does(x, weight, y, panel, tokens, work, add):
+    product(operand(weight, tokens, x, work), weight, NOTHING, y, panel, tokens, add)
 
 
+@njit
+def without_tiles(x, weight, y, panel, tokens, work, add):
+    registers(operand(weight, tokens, x, work), weight, y, panel, tokens, add)
+
+
+registers = njit(in_registers)
+
+
+@pytest.mark.parametrize("multiply", [as_the_kernel_does, without_tiles] if AMX else [as_the_kernel_does])
+@pytest.mark.parametrize("add", [False, True])
 @pytest.mark.parametrize(
-    ("tokens", "inputs", "outputs"), [(1, 2, 1), (7, 48, 40), (13, 600, 70), (6, 34, 256)]
+    ("tokens", "inputs", "outputs"),
+    [(1, 2, 1), (7, 48, 40), (13, 600, 70), (6, 34, 256), (33, 1100, 33), (64, 32, 17)],
 )
-def test_products_are_those_of_the_rounded_numbers(tokens, inputs, outputs):
-    rows = tokens + -tokens % ROWS
+def test_products_are_those_of_the_rounded_numbers(tokens, inputs, outputs, add, multiply):
+    rows = tokens + SPARE
     x = RANDOM.standard_normal((rows, inputs + -inputs % LANES)).astype(np.float32)
     weight = torch.randn(outputs, inputs).bfloat16()
-    y = np.empty((rows, outputs + -outputs % LANES), np.float32)
-    panel = np.full((COLUMNS * DEPTH, LANES), np.nan, np.float32)
+    y = RANDOM.standard_normal((rows, outputs + -outputs % LANES)).astype(np.float32)
+    panel = np.full((PANEL, LANES), np.nan, np.float32)
     work = np.full((rows, inputs + -inputs % (2 * LANES)), np.nan, np.float32)
-    multiply(x, weight.view(torch.int32).numpy(), NOTHING, y, panel, tokens, work)
     exact = torch.from_numpy(x[:tokens, :inputs]).bfloat16().double() @ weight.double().t()
+    exact += torch.from_numpy(y[:tokens, :outputs]) if add else 0.0
+    multiply(x, weight.view(torch.int32).numpy(), y, panel, tokens, work, add)
     assert np.abs(y[:tokens, :outputs] - exact.numpy()).max() <= 1e-6 * exact.abs().max().item()
 
 

@@ -58,19 +58,21 @@ def test_a_kept_kernel_is_taken_until_the_source_of_what_is_below_it_changes(tmp
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "kernel.py").write_text(KERNEL)
 
-    def read(number: int) -> tuple[float, bool]:
+    def read(number: int, variant: str = "") -> tuple[float, bool]:
         """What the kernel makes of 0, and whether it was kept; in modules that are read anew."""
         (tmp_path / "arithmetic.py").write_text(ARITHMETIC.format(number))
         for name in ("arithmetic", "kernel"):
             monkeypatch.delitem(sys.modules, name, raising=False)
         importlib.invalidate_caches()
         function = importlib.import_module("kernel").kernel
-        built: Any = build(function, "1", below=(importlib.import_module("arithmetic"),))
+        below = (importlib.import_module("arithmetic"),)
+        built: Any = build(function, "1", below=below, variant=variant)
         x = np.zeros(1, np.float32)
         built(0, 0, 1, x)
         return float(x[0]), bool(built.stats.cache_hits)
 
     assert [read(7), read(7), read(70)] == [(7.0, False), (7.0, True), (70.0, False)]
+    assert [read(7, "_other"), read(7, "_other")] == [(7.0, False), (7.0, True)]
 
 
 def beneath(module: ModuleType) -> set[str]:

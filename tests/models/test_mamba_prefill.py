@@ -32,6 +32,26 @@ def pair(family: str = "mamba", **settings: Any) -> tuple[Any, Any]:
     return theirs, ours
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("words", [False, True])
+def test_what_the_kernel_works_in_begins_with_a_line_of_the_cache(words, monkeypatch):
+    """Products that load and store across lines take up to twice the time."""
+    places: list[int] = []
+    read = mamba_prefill.Layer.read
+
+    def record(layer: Any, hidden: Any, tile: Any, memory: Any, **options: Any) -> None:
+        places.extend(
+            (hidden.ctypes.data, memory.ctypes.data, hidden.strides[0], memory.strides[0] * len(memory))
+        )
+        read(layer, hidden, tile, memory, **options)
+
+    monkeypatch.setattr(mamba_prefill.Layer, "read", record)
+    _, ours = pair(time_step_rank=4)
+    (ours.bfloat16() if words else ours)(draw(3, 301))
+    assert places
+    assert all(place % 64 == 0 for place in places)
+
+
 @pytest.fixture
 def tiles(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Tiles of about eight tokens, one after the other, and the sequences and steps of every one that is read."""
@@ -208,13 +228,23 @@ def test_reading_many_tiles_leaves_nothing_behind(tiles):
     ],
 )
 def test_sequences_are_cut_for_all_threads_and_no_smaller_than_they_must_be(lengths, layers, threads, steps):
-    assert [tile.steps for tile in mamba_prefill.cut(lengths, layers, threads)] == steps
+    assert [tile.steps for tile in mamba_prefill.cut(lengths, layers, threads, 6)] == steps
 
 
+@pytest.mark.parametrize(
+    ("lengths", "threads", "steps"),
+    [([512], 2, [256, 256]), ([80], 4, [32, 48]), ([60], 2, [60]), ([250, 500], 2, [250, 224, 276])],
+)
+def test_tiles_that_go_on_are_a_multiple_of_what_a_product_takes_at_a_time(lengths, threads, steps):
+    assert [tile.steps for tile in mamba_prefill.cut(lengths, 24, threads, 32)] == steps
+
+
+@pytest.mark.parametrize("multiple", [1, 6, 32])
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_tiles_of_a_sequence_follow_each_other_and_cover_it(threads):
+def test_the_tiles_of_a_sequence_follow_each_other_and_cover_it(threads, multiple):
     lengths = [700, 20, 20, 20, 300, 512, 1]
-    tiles = mamba_prefill.cut(lengths, 3, threads)
+    tiles = mamba_prefill.cut(lengths, 3, threads, multiple)
+    assert min(tile.steps for tile in tiles) > 0
     for row, length in enumerate(lengths):
         own = [place for place, tile in enumerate(tiles) if tile.rows.start <= row < tile.rows.stop]
         assert [tiles[place].before for place in own] == [-1, *own[:-1]]
@@ -223,10 +253,10 @@ def test_the_tiles_of_a_sequence_follow_each_other_and_cover_it(threads):
 
 
 def test_sequences_that_are_short_share_a_tile_and_leave_none_to_one_thread():
-    shared = [tile.rows.stop - tile.rows.start for tile in mamba_prefill.cut([20] * 40, 24, 2)]
+    shared = [tile.rows.stop - tile.rows.start for tile in mamba_prefill.cut([20] * 40, 24, 2, 6)]
     assert shared == [12, 12, 12, 4]
-    assert [tile.tokens for tile in mamba_prefill.cut([20] * 6, 24, 2)] == [60, 60]
-    assert [tile.tokens for tile in mamba_prefill.cut([1] * 3, 24, 2)] == [3]
+    assert [tile.tokens for tile in mamba_prefill.cut([20] * 6, 24, 2, 6)] == [60, 60]
+    assert [tile.tokens for tile in mamba_prefill.cut([1] * 3, 24, 2, 6)] == [3]
 
 
 @torch.inference_mode()

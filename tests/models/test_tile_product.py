@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.tile_product import COLUMNS, DEPTH, ROWS, product
+from models.tile_product import COLUMNS, DEPTH, PANEL, SPARE, product
 from models.vector_math import LANES
 
 RANDOM = np.random.default_rng(0)
@@ -20,14 +20,14 @@ def multiply(
     tokens: int, inputs: int, outputs: int, *, bias: bool = False, add: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """The product and what it should be; memory that is not the product's stays as it was."""
-    rows, columns = tokens + -tokens % ROWS, outputs + -outputs % LANES
+    rows, columns = tokens + SPARE, outputs + -outputs % LANES
     x, weight = draw(rows, inputs), draw(outputs, inputs)
     y, shift = draw(rows + 1, columns + LANES), draw(outputs) if bias else NOTHING
     exact = x[:tokens].astype(np.float64) @ weight.T.astype(np.float64)
     exact += shift if bias else 0.0
     exact += y[:tokens, :outputs] if add else 0.0
     beside, below = y[:rows, columns:].copy(), y[rows:].copy()
-    panel = np.full((COLUMNS * DEPTH, LANES), np.nan, np.float32)
+    panel = np.full((PANEL, LANES), np.nan, np.float32)
     product(x, weight, shift, y, panel, tokens, add)
     assert np.array_equal(y[:rows, columns:], beside)
     assert np.array_equal(y[rows:], below)
