@@ -1,14 +1,16 @@
 """A few rows times a large weight on a CPU: what decoding a token consists of.
 
-In float32 MKL reads the weight on one thread where there is one row, and slower still where there are a few; as
-columns, two at least, they are multiplied on all threads at up to the memory's speed. Numbers are the same but for the
-order of sums. (In bfloat16 oneDNN is quick either way.)
+On AMD's processors MKL reads a float32 weight on one thread where there is one row, and slower still where there are a
+few; as columns, two at least, they are multiplied on all threads at up to the memory's speed. Numbers are the same but
+for the order of sums. (On Intel's, rows are quick and columns slow; in bfloat16 oneDNN is quick either way.)
 
     python -m pytest tests/models/test_few_rows.py
 """
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
 from types import MethodType
 from typing import Any
 
@@ -16,11 +18,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+CPUS = Path("/proc/cpuinfo")
 FEW, LARGE = 8, 1 << 19  # rows; numbers of a weight that the second-level cache does not hold
 
 
+def rows_are_slow() -> bool:
+    """Whether torch's own products of a few rows are slow here: on an AMD processor."""
+    try:
+        named = CPUS.read_text()
+    except OSError:
+        named = platform.processor()
+    return "AuthenticAMD" in named
+
+
 def attach(model: nn.Module) -> int:
-    """Give every large linear layer of a float32 model on the CPU this file's forward; returns how many."""
+    """Give every large linear layer of a float32 model on the CPU this file's forward, where it is the quicker one;
+    returns how many."""
+    if not rows_are_slow():
+        return 0
     layers: list[Any] = [
         module for module in model.modules() if type(module) is nn.Linear and covered(module.weight)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import platform
 from typing import Any
 
 import pytest
@@ -17,6 +18,27 @@ from models.engine import Engine
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(few_rows, "LARGE", 1000)
+    monkeypatch.setattr(few_rows, "rows_are_slow", lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "elsewhere", "slow"),
+    [
+        ("vendor_id : AuthenticAMD\n", "", True),
+        ("vendor_id : GenuineIntel\n", "AMD64 Family 25, AuthenticAMD", False),
+        (None, "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD", True),
+        (None, "Intel64 Family 6 Model 143, GenuineIntel", False),
+        (None, "", False),
+    ],
+)
+def test_columns_are_for_amds_processors(cpuinfo, elsewhere, slow, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(few_rows, "CPUS", tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "processor", lambda: elsewhere)
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert few_rows.rows_are_slow() == slow
+    assert few_rows.attach(nn.Linear(1024, 1024)) == slow
 
 
 @pytest.mark.parametrize("shape", [(24,), (1, 24), (1, 1, 24), (3, 1, 24), (2, 4, 24), (3, 5, 24), (0, 24)])
