@@ -24,6 +24,7 @@ from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaCa
 from transformers.models.mamba.modeling_mamba import MambaCausalLMOutput, MambaMixer
 
 from models import mamba_prefill
+from models.mamba_step import convolved, moves_on, scanned
 from models.selective_scan import causal_conv_silu, selective_scan
 
 
@@ -53,34 +54,45 @@ def forward(
     **_,
 ) -> Tensor:
     """[batch, length, hidden] to the same shape; reads and advances this layer's states in `cache_params`."""
-    length, dtype, layer = hidden_states.shape[1], hidden_states.dtype, mixer.layer_idx
-    conv_state, recurrent_state = None, None
-    if cache_params is not None:
-        conv_state = cache_params.get_conv_state(layer, state_idx=0)
-        recurrent_state = cache_params.get_recurrent_state(layer, state_idx=0)
-    mask = None if attention_mask is None else attention_mask[:, -length:, None]
-
+    dtype, layer, alone = (
+        hidden_states.dtype,
+        mixer.layer_idx,
+        moves_on(mixer, hidden_states, cache_params, attention_mask),
+    )
+    mask = None if attention_mask is None else attention_mask[:, -hidden_states.shape[1] :, None]
     inputs, z = mixer.in_proj(masked(hidden_states, mask)).chunk(2, dim=-1)
-    window, before = mixer.conv_kernel_size, None
-    if conv_state is not None:
-        before = conv_state[..., conv_state.shape[-1] - window + 1 :].transpose(1, 2)
-    x = causal_conv_silu(inputs, mixer.conv1d.weight.squeeze(1), mixer.conv1d.bias, before)[0]
-    if cache_params is not None:
-        # A recording cache wants every input; otherwise the last few are all that it keeps.
-        kept = inputs if cache_params.is_recording_past(layer) else inputs[:, -window:]
-        cache_params.update_conv_state(kept.transpose(1, 2), layer, conv_kernel_size=window)
-    x = masked(x, mask)
+    x = (
+        convolved(mixer, inputs, cache_params)
+        if alone
+        else masked(_convolved(mixer, inputs, cache_params), mask)
+    )
 
     sizes = [mixer.time_step_rank, mixer.ssm_state_size, mixer.ssm_state_size]
     dt, B, C = mixer.x_proj(x).split(sizes, dim=-1)
     if isinstance(mixer, FalconMambaMixer):
         dt, B, C = mixer.dt_layernorm(dt), mixer.b_layernorm(B), mixer.c_layernorm(C)
     dt = F.linear(dt, mixer.dt_proj.weight)
+    if alone:
+        return mixer.out_proj(scanned(mixer, x, dt, B, C, z, cache_params).to(dtype))
+    before = None if cache_params is None else cache_params.get_recurrent_state(layer, state_idx=0)
     A = -exp(mixer.A_log.float())
-    y, last = selective_scan(x, dt, A, B, C, mixer.D, z, mixer.dt_proj.bias, recurrent_state)
+    y, last = selective_scan(x, dt, A, B, C, mixer.D, z, mixer.dt_proj.bias, before)
     if cache_params is not None:
         cache_params.update_recurrent_state(last, layer)
     return mixer.out_proj(y.to(dtype))
+
+
+def _convolved(mixer: MambaMixer | FalconMambaMixer, inputs: Tensor, cache: Any) -> Tensor:
+    """The convolution of any number of steps, whose last inputs go into the cache."""
+    layer, window, before = mixer.layer_idx, mixer.conv_kernel_size, None
+    if cache is not None and (state := cache.get_conv_state(layer, state_idx=0)) is not None:
+        before = state[..., state.shape[-1] - window + 1 :].transpose(1, 2)
+    x = causal_conv_silu(inputs, mixer.conv1d.weight.squeeze(1), mixer.conv1d.bias, before)[0]
+    if cache is not None:
+        # A recording cache wants every input; otherwise the last few are all that it keeps.
+        kept = inputs if cache.is_recording_past(layer) else inputs[:, -window:]
+        cache.update_conv_state(kept.transpose(1, 2), layer, conv_kernel_size=window)
+    return x
 
 
 def masked(states: Tensor, mask: Tensor | None) -> Tensor:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numba import njit
 
-from models import compiling, cpu_mamba2, cpu_rglru, prefill_kernels, scan_kernels, vector_math
+from models import compiling, cpu_mamba2, cpu_rglru, mamba_step, prefill_kernels, scan_kernels, vector_math
 from models.compiling import build
 
-KERNELS = (cpu_mamba2, cpu_rglru, prefill_kernels, scan_kernels)
+KERNELS = (cpu_mamba2, cpu_rglru, mamba_step, prefill_kernels, scan_kernels)
 ARITHMETIC = """
 from numba import njit
 @njit
