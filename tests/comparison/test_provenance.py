@@ -322,6 +322,24 @@ def test_a_hooks_repository_is_not_taken_for_the_suites(monkeypatch, repository)
     assert provenance.commit() == before
 
 
+@pytest.mark.parametrize(
+    ("cpuinfo", "said"),
+    [
+        ("processor\t: 0\nmodel\t\t: 17\nmodel name\t: AMD EPYC 9R14\nflags\t: fpu\n\nmodel name\t: AMD EPYC 9R14\n",
+         "AMD EPYC 9R14 (x86_64)"),
+        ("processor\t: 0\nBogoMIPS\t: 50.00\n", "x86_64"),
+        ("model name\t:\nflags\t: fpu\n", "x86_64"),
+        (None, "x86_64"),
+    ],
+)  # fmt: skip
+def test_the_processor_is_called_what_it_calls_itself(cpuinfo, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "CPUS", tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert provenance.machine()["processor"] == said
+
+
 def test_a_session_names_the_gpu_behind_its_device_and_none_where_there_is_none(monkeypatch):
     import torch
 
