@@ -2,8 +2,8 @@
 
 import os
 
-# Before torch starts its threads: one that has nothing to do waits awake for a tenth of a millisecond or two, as long as
-# it takes to be woken. Left to itself GNU's OpenMP waits for longer on a core that somebody else may need, a training
-# run beside the comparison; told to wait asleep, it makes every small product wait for its threads.
+# Before torch starts its threads: one that has nothing to do waits awake for some tenths of a millisecond, which covers
+# what lies between a token's products. Left to itself GNU's OpenMP waits thirty times as long, on a core that somebody
+# else may need; told to wait asleep, it makes every small product wait until its threads are woken.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")

@@ -17,11 +17,11 @@ import platform
 import sys
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import njit
 from numba.core import cgutils, types
 
-from models.vector_math import LANES, operation, pointer
+from models.vector_math import LANES, has, operation, pointer
 
 TOKENS, BLOCKS = 2 * LANES, 2  # of a round; the blocks are of sixteen outputs
 TILES = 8
@@ -35,8 +35,7 @@ SHAPES = bytes([1, *[0] * 15, *[STRIDE, 0] * TILES, *[0] * 16, *[LANES] * TILES,
 
 def permitted() -> bool:
     """Whether this process may use the tiles, which Linux grants to those that ask: a thread's state grows by 8 KiB."""
-    features = binding.get_host_cpu_features()
-    if not (features.get("amx-bf16") and features.get("amx-tile") and features.get("avx512f")):
+    if not has("amx-tile", "amx-bf16", "avx512f"):
         return False
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return False

@@ -18,10 +18,10 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import overload
 
-from models.vector_math import FLAGS, INTEGERS, LANES, VECTOR, fill, lanes, load, operation, store
+from models.vector_math import FLAGS, INTEGERS, LANES, VECTOR, fill, has, lanes, load, operation, store
 
 # LLVM 16 gave the instruction its present types.
-PAIRED = bool(binding.get_host_cpu_features().get("avx512bf16")) and binding.llvm_version_info[0] >= 16
+PAIRED = has("avx512bf16") and binding.llvm_version_info[0] >= 16
 
 
 class BFloat(ir.Type):

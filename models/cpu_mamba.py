@@ -54,11 +54,8 @@ def forward(
     **_,
 ) -> Tensor:
     """[batch, length, hidden] to the same shape; reads and advances this layer's states in `cache_params`."""
-    dtype, layer, alone = (
-        hidden_states.dtype,
-        mixer.layer_idx,
-        moves_on(mixer, hidden_states, cache_params, attention_mask),
-    )
+    dtype, layer = hidden_states.dtype, mixer.layer_idx
+    alone = moves_on(mixer, hidden_states, cache_params, attention_mask)
     mask = None if attention_mask is None else attention_mask[:, -hidden_states.shape[1] :, None]
     inputs, z = mixer.in_proj(masked(hidden_states, mask)).chunk(2, dim=-1)
     x = (

@@ -24,7 +24,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from models.cache import can_select, copy_state, select_row, start_state, state_argument
 from models.cpu_mamba import mixes_lengths
 from models.device_memory import device_gauge, token_budget
-from models.few_rows import threads_of_a_token
 from models.limits import addressable_tokens, end_ids, head_reads_last, stop_at, window_of
 from models.loading import open_reader
 from models.meter import Cost, Meter
@@ -246,7 +245,7 @@ class Engine:
     def _continue(self, prefill: Prefill, room: int, stop: Sequence[str]) -> str:
         state = self._own_state(prefill)
         logits, ids = prefill.logits, list[int]()
-        with self.phase("decode"), threads_of_a_token(self.model):
+        with self.phase("decode"):
             while True:
                 token = int(logits[0, -1].argmax())
                 self._meter.cost.new_tokens += 1

@@ -2,8 +2,7 @@
 
 On AMD's processors MKL reads a float32 weight on one thread where there is one row, and slower still where there are a
 few; as columns, two at least, they are multiplied on all threads at up to the memory's speed. Numbers are the same but
-for the order of sums. (On Intel's, rows are quick and columns slow; in bfloat16 oneDNN is quick either way.) A token
-of a reader without large weights is done sooner than a second thread wakes up.
+for the order of sums. (On Intel's, rows are quick and columns slow; in bfloat16 oneDNN is quick either way.)
 
     python -m pytest tests/models/test_few_rows.py
 """
@@ -11,8 +10,6 @@ of a reader without large weights is done sooner than a second thread wakes up.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -63,15 +60,3 @@ def forward(layer: nn.Linear, states: Tensor) -> Tensor:
     if layer.bias is not None:
         products = products + layer.bias
     return products.reshape(*states.shape[:-1], outputs)
-
-
-@contextmanager
-def threads_of_a_token(model: nn.Module) -> Iterator[None]:
-    """One thread inside the block where a token's products are too small for more."""
-    before = torch.get_num_threads()
-    if all(weight.numel() < LARGE and weight.device.type == "cpu" for weight in model.parameters()):
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -40,6 +40,8 @@ def fits(config: Any, dtype: torch.dtype) -> bool:
     """Whether the kernels cover the model's shape, with weights of this kind."""
     if dtype == torch.bfloat16 and (config.hidden_size % 2 or config.time_step_rank % 2):
         return False  # the last number would have no other to make a word with
+    if config.time_step_rank > config.intermediate_size:
+        return False  # their words would not fit where the kernel puts them
     whole = config.intermediate_size % LANES == 0 and config.state_size % 4 == 0
     return whole and config.conv_kernel == WIDTH and dtype in (torch.float32, torch.bfloat16)
 
@@ -99,7 +101,8 @@ def _sweep(
     room = min(open_tiles(workers), len(tiles)), tokens + SPARE, width + -width % LANES
     # Torch's memory begins with a line of the cache, numpy's in the middle of one: products would take twice the time.
     memories, hidden = arrays(
-        torch.empty(workers, working_memory(tokens, width, channels, mixed)), torch.zeros(room)
+        torch.empty(workers, working_memory(tokens, width, channels, mixed), dtype=torch.float32),
+        torch.zeros(room, dtype=torch.float32),
     )
 
     def step(worker: int, index: int, depth: int) -> None:
@@ -119,8 +122,8 @@ def _sweep(
 
 
 def cut(lengths: Sequence[int], layers: int, threads: int, multiple: int) -> list[Tile]:
-    """The tiles of sequences of these lengths, in the order in which they are read: all sequences side by side. Those
-    that go on have a `multiple` of tokens.
+    """The tiles of sequences of these lengths, in the order in which they are read: all sequences side by side. Where a
+    sequence goes on, its tile has some whole `multiple` of tokens.
 
     Short neighbours of one length share a tile. Sequences left over when every thread has as many as the others
     are cut evenly for several of them, and the smaller the fewer `layers` there are: each begins one step later

@@ -2,7 +2,8 @@
 
 Between the products, which torch does, lie the convolution and one step of the scan (the equations of
 `models/selective_scan.py`). Each is a kernel here that takes the mixer's parameters and the cache's states as they lie
-in memory and leaves the states there: nothing is transposed, copied or prepared for a single token.
+in memory and moves the states on there: in float32 nothing is transposed or copied for a single token. No kernel checks
+bounds; `moves_on` looks at the shapes.
 
     python -m pytest tests/models/test_mamba_step.py
 """
@@ -75,17 +76,22 @@ def moves_on(mixer: Any, hidden_states: Tensor, cache: Any, mask: Tensor | None)
     layer: Any = cache.layers[mixer.layer_idx]
     if layer.record_past or not layer.has_previous_state[0]:
         return False
-    state = layer.recurrent_states[0]
-    whole = mixer.intermediate_size % LANES == 0 and mixer.ssm_state_size % LANES == 0
-    return whole and state.dtype == torch.float32 and state.is_contiguous()
+    channels, n = mixer.intermediate_size, mixer.ssm_state_size
+    tail, state = layer.conv_states[0], layer.recurrent_states[0]
+    if state is None or channels % LANES or n % LANES:
+        return False
+    rows = len(hidden_states)
+    fit = tail.shape == (rows, channels, mixer.conv_kernel_size) and state.shape == (rows, channels, n)
+    return fit and state.dtype == torch.float32 and state.is_contiguous()
 
 
 def convolved(mixer: Any, inputs: Tensor, cache: DynamicCache) -> Tensor:
     """`causal_conv_silu` of one step: [batch, 1, channels] to the same shape. The state in the cache moves on."""
     state = cache.layers[mixer.layer_idx].conv_states[0]
     bias = mixer.conv1d.bias
-    bias = torch.zeros(mixer.intermediate_size) if bias is None else bias
-    tail, y = state.float().contiguous(), torch.empty(len(inputs), mixer.intermediate_size)
+    bias = torch.zeros(mixer.intermediate_size, dtype=torch.float32) if bias is None else bias
+    tail = state.float().contiguous()
+    y = torch.empty(len(inputs), mixer.intermediate_size, dtype=torch.float32)
     run(compiled().conv, inputs[:, 0], mixer.conv1d.weight.squeeze(1), bias, tail, y)
     if tail is not state:
         state.copy_(tail)
@@ -97,7 +103,7 @@ def scanned(
 ) -> Tensor:
     """`selective_scan` of one step: x, dt, z [batch, 1, channels] and B, C [batch, 1, n] to y [batch, 1, channels] in
     float32. The state in the cache moves on."""
-    y = torch.empty(len(x), mixer.intermediate_size)
+    y = torch.empty(len(x), mixer.intermediate_size, dtype=torch.float32)
     tokens = (tensor[:, 0] for tensor in (x, dt, B, C, z))
     state = cache.layers[mixer.layer_idx].recurrent_states[0]
     run(compiled().scan, *tokens, mixer.A_log, mixer.D, mixer.dt_proj.bias, state, y)

@@ -3,8 +3,8 @@
 Norm, projections, convolution and scan follow each other on a few hundred tokens, whose buffers stay in the
 second-level cache, in the layout that the products leave: [tokens, channels], `steps` tokens a sequence, sequences
 one after the other. Arrays are float32 and contiguous; the buffers have room for `tile_product.SPARE` tokens more, and
-for rows up to the next multiple of sixteen. The kernel runs outside the interpreter's lock on
-one thread, and is exercised by ``pytest tests/models/test_mamba_prefill.py``.
+for rows up to the next multiple of sixteen. The kernel runs outside the interpreter's lock on one thread, and is
+exercised by ``pytest tests/models/test_mamba_prefill.py``.
 """
 
 from __future__ import annotations

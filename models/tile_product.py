@@ -17,18 +17,18 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import njit
 from numba.core import cgutils, types
 from numba.extending import overload
 
 from models.amx_product import AMX, BLOCKS, TOKENS, close_tiles, meet, open_tiles
 from models.bfloat_words import add_products
-from models.vector_math import FLAGS, INTEGERS, LANES, VECTOR, constant, operation, pointer, splat
+from models.vector_math import FLAGS, INTEGERS, LANES, VECTOR, constant, has, operation, pointer, splat
 
 ROWS = 6
 # Sums that the vector registers hold: 24 of AVX-512's 32, and 12 of AVX2's 16 (two of which make a block of lanes).
-COLUMNS = 4 if binding.get_host_cpu_features().get("avx512f") else 1
+COLUMNS = 4 if has("avx512f") else 1
 DEPTH = 128  # inputs (or words) of a panel, 32 KiB with four blocks of outputs; MKL sums as many at a time
 PANEL = COLUMNS * DEPTH + 1  # rows of sixteen; the last is for `open_tiles`
 SPARE = (TOKENS if AMX else ROWS) - 1

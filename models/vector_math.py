@@ -16,8 +16,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba import njit
+from llvmlite import binding, ir
+from numba import config, njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, overload, register_model
 
@@ -43,6 +43,15 @@ VECTOR = ir.VectorType(ir.FloatType(), LANES)
 INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 # Contraction is all the freedom taken: reassociation would fold `(x + ROUNDING) - ROUNDING` away.
 FLAGS = ("contract",)
+
+
+def has(*features: str) -> bool:
+    """Whether kernels may use what LLVM calls these: the processor has it, and numba was not told to compile for
+    another."""
+    if config.CPU_NAME or config.CPU_FEATURES:  # type: ignore[attr-defined]
+        return False
+    found = binding.get_host_cpu_features()
+    return all(found.get(feature) for feature in features)
 
 
 class Lanes(types.Type):

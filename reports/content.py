@@ -144,7 +144,7 @@ def _machines(run: Run) -> list[str]:
 
 
 def _machine(known: Mapping[str, Any]) -> str:
-    cores = f"{known['cpus']} cores" if known.get("cpus") else None
+    cores = f"{known['cpus']} core{'s' * (known['cpus'] != 1)}" if known.get("cpus") else None
     named = (known.get("gpu"), cores, known.get("processor"), known.get("system"))
     return ", ".join(str(part) for part in named if part)
 

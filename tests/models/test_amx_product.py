@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from llvmlite import binding
-from numba import njit
+from numba import config, njit
 
 from models import amx_product
 from models.amx_product import AMX, close_tiles, open_tiles, permitted
@@ -29,6 +29,12 @@ def open_inside_of_others(outer, inner, seen):
     open_tiles(seen)
     close_tiles(seen)
     close_tiles(outer)
+
+
+@njit
+def what_it_was_told(seen):
+    open_tiles(seen)
+    close_tiles(seen)
 
 
 @pytest.mark.skipif(not AMX, reason="this processor has no AMX")
@@ -55,6 +61,17 @@ def test_torchs_own_products_are_right_before_and_after_ours():
     assert np.abs(y[:64] - exact.numpy()).max() <= 1e-6 * exact.abs().max()
 
 
+@pytest.mark.skipif(not AMX, reason="this processor has no AMX")
+def test_a_product_leaves_what_the_processor_was_told():
+    before, after = (np.full((1, LANES), np.nan, np.float32) for _ in range(2))
+    weight = torch.randn(32, 64).bfloat16().view(torch.int32).numpy()
+    x, y = np.zeros((16 + SPARE, 32), np.float32), np.empty((16 + SPARE, 32), np.float32)
+    what_it_was_told(before)
+    product(x, weight, np.empty(0, np.float32), y, np.empty((PANEL, LANES), np.float32), 16, False)
+    what_it_was_told(after)
+    assert before.tobytes() == after.tobytes() != amx_product.SHAPES
+
+
 def test_tiles_are_used_only_where_the_processor_has_them_and_linux_grants_them(monkeypatch):
     asked: list[tuple[int, ...]] = []
     answers = [0, -1]
@@ -79,6 +96,9 @@ def test_tiles_are_used_only_where_the_processor_has_them_and_linux_grants_them(
         features(**{feature: False})
         assert not permitted()
     features()
+    monkeypatch.setattr(config, "CPU_NAME", "generic")  # numba compiles for another
+    assert not permitted()
+    monkeypatch.setattr(config, "CPU_NAME", None)
     monkeypatch.setattr(sys, "platform", "win32")
     assert not permitted()
     assert len(asked) == 2

@@ -75,12 +75,14 @@ def test_products_are_those_of_the_rounded_numbers(tokens, inputs, outputs, add,
     rows = tokens + SPARE
     x = RANDOM.standard_normal((rows, inputs + -inputs % LANES)).astype(np.float32)
     weight = torch.randn(outputs, inputs).bfloat16()
-    y = RANDOM.standard_normal((rows, outputs + -outputs % LANES)).astype(np.float32)
+    y = RANDOM.standard_normal((rows + 1, outputs + -outputs % LANES)).astype(np.float32)
     panel = np.full((PANEL, LANES), np.nan, np.float32)
     work = np.full((rows, inputs + -inputs % (2 * LANES)), np.nan, np.float32)
     exact = torch.from_numpy(x[:tokens, :inputs]).bfloat16().double() @ weight.double().t()
     exact += torch.from_numpy(y[:tokens, :outputs]) if add else 0.0
+    below = y[rows:].copy()
     multiply(x, weight.view(torch.int32).numpy(), y, panel, tokens, work, add)
+    assert np.array_equal(y[rows:], below)
     assert np.abs(y[:tokens, :outputs] - exact.numpy()).max() <= 1e-6 * exact.abs().max().item()
 
 

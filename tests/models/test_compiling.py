@@ -96,6 +96,15 @@ def _is_arithmetic(module: ModuleType) -> bool:
     )
 
 
+@pytest.mark.parametrize(("tiles", "variant"), [(True, "_amx"), (False, "")])
+def test_a_kernel_that_uses_tiles_is_filed_apart_from_one_that_may_not(tiles, variant, monkeypatch):
+    given: list[str] = []
+    monkeypatch.setattr(prefill_kernels, "AMX", tiles)
+    monkeypatch.setattr(prefill_kernels, "build", lambda *_, **named: given.append(named["variant"]))
+    prefill_kernels.compiled.__wrapped__(words=True)
+    assert given == [variant]
+
+
 @pytest.mark.parametrize("module", KERNELS, ids=lambda module: module.__name__)
 def test_a_kernel_is_filed_under_all_that_is_below_it(module: ModuleType, monkeypatch):
     named: list[set[str]] = []

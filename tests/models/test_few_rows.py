@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import platform
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -124,36 +123,3 @@ def test_hooks_are_called():
     model.lm_head.register_forward_pre_hook(lambda *_: seen.append(1))
     model(draw(1, 4), logits_to_keep=1)
     assert seen == [1]
-
-
-@pytest.mark.parametrize(
-    ("device", "limit", "threads"), [("cpu", 2000, 1), ("cpu", 1000, 3), ("meta", 2000, 3)]
-)
-def test_a_token_of_small_weights_on_a_cpu_takes_one_thread(device, limit, threads, monkeypatch):
-    monkeypatch.setattr(few_rows, "LARGE", limit)
-    layer, before = nn.Linear(24, 60, device=device), torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with suppress(LookupError), few_rows.threads_of_a_token(layer):
-            assert torch.get_num_threads() == threads
-            raise LookupError
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_the_embedded_reader_decodes_on_one_thread_and_reads_on_all(monkeypatch):
-    monkeypatch.setattr(few_rows, "LARGE", 1 << 19)
-    engine = Engine.load("tiny", device="cpu")
-    seen: list[tuple[int, int]] = []
-    engine.model.lm_head.register_forward_pre_hook(
-        lambda _, given: seen.append((given[0].shape[1], torch.get_num_threads()))
-    )
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        engine.eos_ids = frozenset()
-        engine.generate([5, 6, 7], 3)
-    finally:
-        torch.set_num_threads(before)
-    assert seen == [(1, 3), (1, 1), (1, 1)]

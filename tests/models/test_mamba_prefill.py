@@ -239,6 +239,24 @@ def test_tiles_that_go_on_are_a_multiple_of_what_a_product_takes_at_a_time(lengt
     assert [tile.steps for tile in mamba_prefill.cut(lengths, 24, threads, 32)] == steps
 
 
+@torch.inference_mode()
+def test_a_model_is_cut_by_what_its_products_take_at_a_time(tiles, monkeypatch):
+    asked: list[bool] = []
+    monkeypatch.setattr(mamba_prefill, "rows_at_once", lambda words: asked.append(words) or 16)
+    _, ours = pair(time_step_rank=4)
+    ours(draw(1, 50))
+    ours.bfloat16()(draw(1, 50))
+    assert asked == [False, True]
+    assert {steps for _, steps in tiles} == {16, 18}
+
+
+def test_more_low_rank_numbers_than_channels_are_left_to_the_modules():
+    config = build("mamba", hidden_size=16, time_step_rank=32).config
+    assert mamba_prefill.fits(config, torch.float32)
+    config.time_step_rank = 34
+    assert not mamba_prefill.fits(config, torch.float32)
+
+
 @pytest.mark.parametrize("multiple", [1, 6, 32])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_the_tiles_of_a_sequence_follow_each_other_and_cover_it(threads, multiple):

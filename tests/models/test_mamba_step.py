@@ -36,6 +36,15 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize(("kept", "given"), [(1, 3), (3, 1)])
+def test_a_cache_of_other_rows_than_the_step_is_an_error(kept, given):
+    ours = attached(build("mamba", **SIZES))
+    cache = ours(draw(kept, 5), use_cache=True).cache_params
+    with pytest.raises((ValueError, RuntimeError)):
+        ours(draw(given, 1), cache_params=cache, use_cache=True)
+
+
 def attached(model: Any) -> Any:
     ours = copy.deepcopy(model)
     attach(ours)
@@ -128,9 +137,16 @@ def test_all_else_goes_through_the_scan_of_any_length():
     recording, torn = copy.deepcopy(cache), copy.deepcopy(cache)
     recording.layers[0].activate_past_recording()
     assert not moves_on(mixer, hidden, recording, None)
-    state = torn.layers[0].recurrent_states[0]
-    torn.layers[0].recurrent_states[0] = state.transpose(1, 2).contiguous().transpose(1, 2)
-    assert not moves_on(mixer, hidden, torn, None)
+    for states in (torn.layers[0].recurrent_states, torn.layers[0].conv_states):
+        whole = states[0]
+        changes = [whole[:1], whole[..., 1:].contiguous()]
+        if states is torn.layers[0].recurrent_states:
+            changes += [whole.transpose(1, 2).contiguous().transpose(1, 2), whole.double(), None]
+        for changed in changes:
+            states[0] = changed
+            assert not moves_on(mixer, hidden, torn, None)
+        states[0] = whole
+    assert moves_on(mixer, hidden, torn, None)
     for settings in ({"state_size": 8}, {"hidden_size": 20}):
         other = attached(build("mamba", **SIZES | settings))
         cache = other(draw(2, 5), use_cache=True).cache_params

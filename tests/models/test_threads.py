@@ -100,7 +100,7 @@ def test_a_thread_that_flushes_them_already_goes_on_to_do_so_even_after_a_failur
 
 @pytest.mark.parametrize(
     ("given", "spins"),
-    [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
 )
 def test_threads_wait_awake_for_a_while_unless_the_user_says_how(given, spins):
     others = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP_", "OMP_"))}

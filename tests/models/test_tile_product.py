@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.tile_product import COLUMNS, DEPTH, PANEL, SPARE, product
+from models.tile_product import COLUMNS, DEPTH, PANEL, ROWS, SPARE, product
 from models.vector_math import LANES
 
 RANDOM = np.random.default_rng(0)
@@ -26,11 +26,12 @@ def multiply(
     exact = x[:tokens].astype(np.float64) @ weight.T.astype(np.float64)
     exact += shift if bias else 0.0
     exact += y[:tokens, :outputs] if add else 0.0
-    beside, below = y[:rows, columns:].copy(), y[rows:].copy()
+    written = tokens + -tokens % ROWS
+    beside, below = y[:rows, columns:].copy(), y[written:].copy()
     panel = np.full((PANEL, LANES), np.nan, np.float32)
     product(x, weight, shift, y, panel, tokens, add)
     assert np.array_equal(y[:rows, columns:], beside)
-    assert np.array_equal(y[rows:], below)
+    assert np.array_equal(y[written:], below)
     packed = min(COLUMNS, columns // LANES) * min(DEPTH, inputs)  # more would be read from beyond the weight
     assert np.isnan(panel[packed:]).all()
     return y[:tokens, :outputs], exact
