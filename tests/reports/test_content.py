@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_run import SMALL, FakeRun, facts_task
+from fake_run import SMALL, FakeRun, change_plan, facts_task
 
 from reports import page, plots
 from reports.across import write_joined_report
@@ -66,3 +66,27 @@ def sentences(path: Path) -> list[str]:
 
 def words(sentence: str) -> int:
     return len(sentence.split())
+
+
+def report(folder: Path) -> str:
+    return page.write_report(folder).read_text(encoding="utf-8")
+
+
+def test_the_machine_behind_the_seconds_is_named(tmp_path):
+    SMALL.write(tmp_path)
+    assert "- Machine:" not in report(tmp_path)
+    known = {"cpus": 2, "processor": "AMD EPYC 9R14 (x86_64)", "system": "Linux-6.1", "device": "cpu"}
+    change_plan(tmp_path, machine=known)
+    assert "- Machine: `2 cores, AMD EPYC 9R14 (x86_64), Linux-6.1`\n" in report(tmp_path)
+    change_plan(tmp_path, machine={"gpu": "NVIDIA H200"})
+    assert "- Machine: `NVIDIA H200`\n" in report(tmp_path)
+
+
+def test_every_machine_behind_the_seconds_is_named_once(tmp_path):
+    replace(SMALL, edit=lambda row: row | {"session": row["example"][-1]}).write(tmp_path)
+    sessions = {
+        str(number): {"created": str(number), "machine": {"cpus": cores}}
+        for number, cores in enumerate((2, 4, 2))
+    }
+    change_plan(tmp_path, sessions=sessions)
+    assert "- Machine: `2 cores` and `4 cores`\n" in report(tmp_path)

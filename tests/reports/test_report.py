@@ -250,26 +250,6 @@ def test_the_gpus_that_gave_the_answers_stand_in_the_signature(tmp_path):
     assert "3 sessions differ in machine" in report
 
 
-def test_the_machine_behind_the_seconds_is_named(tmp_path):
-    SMALL.write(tmp_path)
-    assert "- Machine:" not in report_of_folder(tmp_path)
-    known = {"cpus": 2, "processor": "AMD EPYC 9R14 (x86_64)", "system": "Linux-6.1", "device": "cpu"}
-    change_plan(tmp_path, machine=known)
-    assert "- Machine: `2 cores, AMD EPYC 9R14 (x86_64), Linux-6.1`\n" in report_of_folder(tmp_path)
-    change_plan(tmp_path, machine={"gpu": "NVIDIA H200"})
-    assert "- Machine: `NVIDIA H200`\n" in report_of_folder(tmp_path)
-
-
-def test_every_machine_behind_the_seconds_is_named_once(tmp_path):
-    replace(SMALL, edit=lambda row: row | {"session": row["example"][-1]}).write(tmp_path)
-    sessions = {
-        str(number): {"created": str(number), "machine": {"cpus": cores}}
-        for number, cores in enumerate((2, 4, 2))
-    }
-    change_plan(tmp_path, sessions=sessions)
-    assert "- Machine: `2 cores` and `4 cores`\n" in report_of_folder(tmp_path)
-
-
 def test_a_machine_that_is_no_object_is_one_line(tmp_path):
     SMALL.write(tmp_path)
     change_plan(tmp_path, machine="here")
