@@ -1,9 +1,10 @@
-"""Few rows times a large weight as columns, against torch's own product."""
+"""Few rows times a large weight as columns or as a vector, against torch's own product."""
 
 from __future__ import annotations
 
 import copy
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +14,18 @@ from torch import nn
 
 from models import few_rows
 from models.engine import Engine
+from models.few_rows import rows_are_slow
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(few_rows, "LARGE", 1000)
     monkeypatch.setattr(few_rows, "rows_are_slow", lambda: True)
+    monkeypatch.setattr(few_rows, "LARGE_WORDS", 1000)
+    monkeypatch.setattr(few_rows, "AMX", True)
+    rows_are_slow.cache_clear()
+    yield
+    rows_are_slow.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -37,7 +44,7 @@ def test_columns_are_for_amds_processors(cpuinfo, elsewhere, slow, tmp_path, mon
     monkeypatch.setattr(platform, "processor", lambda: elsewhere)
     if cpuinfo is not None:
         (tmp_path / "cpuinfo").write_text(cpuinfo)
-    assert few_rows.rows_are_slow() == slow
+    assert rows_are_slow() == slow
     assert few_rows.attach(nn.Linear(1024, 1024)) == slow
 
 
@@ -75,14 +82,62 @@ def test_columns_are_for_few_rows_and_for_one_where_the_weight_is_high(
     assert bool(called) != as_columns
 
 
+@pytest.mark.parametrize("shape", [(24,), (1, 24), (1, 1, 24), (2, 24), (1, 3, 24), (0, 24)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_bfloat16_products_are_those_of_the_layer_but_for_the_last_bit(shape, bias):
+    """The layer's own are sums in float32 too, in another order, rounded once."""
+    layer = nn.Linear(24, 60, bias=bias).bfloat16()
+    states = torch.randn(shape, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_()
+    expected = layer(states)
+    (slope,) = torch.autograd.grad(expected.square().sum(), states)
+    assert few_rows.attach(layer) == 1
+    given = layer(states)
+    torch.testing.assert_close(given, expected, atol=4e-3, rtol=8e-3)
+    torch.testing.assert_close(
+        torch.autograd.grad(given.square().sum(), states)[0], slope, atol=2e-2, rtol=2e-2
+    )
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    ("rows", "tiles", "as_vector"), [(1, True, True), (2, True, False), (1, False, False)]
+)
+def test_a_single_row_of_bfloat16_is_a_vector_where_the_processor_has_tiles(
+    rows, tiles, as_vector, monkeypatch
+):
+    layer, called = nn.Linear(24, 60).bfloat16(), list[int]()
+    monkeypatch.setattr(few_rows, "AMX", tiles)
+    assert few_rows.attach(layer) == tiles
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda *given: called.append(1) or linear(*given))
+    layer(torch.ones(rows, 24).bfloat16())
+    assert bool(called) != as_vector
+
+
+@torch.inference_mode()
+def test_states_of_another_kind_than_the_weight_are_refused_as_the_layer_refuses_them():
+    layer = nn.Linear(24, 60).bfloat16()
+    few_rows.attach(layer)
+    with pytest.raises(RuntimeError, match="same dtype"):
+        layer(torch.ones(1, 24))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.ones(1, 24)).dtype == torch.bfloat16
+
+
 class Odd(nn.Linear):
     """A layer that somebody derived."""
 
 
 @pytest.mark.parametrize(
     "layer",
-    [nn.Linear(24, 20), nn.Linear(24, 60).bfloat16(), nn.Linear(24, 60, device="meta"), Odd(24, 60)],
-    ids=["small", "bfloat16", "elsewhere", "derived"],
+    [
+        nn.Linear(24, 20),
+        nn.Linear(24, 20).bfloat16(),
+        nn.Linear(24, 60).half(),
+        nn.Linear(24, 60, device="meta"),
+        Odd(24, 60),
+    ],
+    ids=["small", "small bfloat16", "float16", "elsewhere", "derived"],
 )
 def test_other_layers_are_left_alone(layer):
     assert few_rows.attach(layer) == 0
