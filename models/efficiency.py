@@ -8,9 +8,10 @@
 
 Every cell runs in a process of its own, so that no cell's peak hides another's: it loads the reader, reads a
 short prompt (which compiles the kernels), and answers one needle question whose plain prompt, wording
-included, is `length` tokens long, decoding exactly `--new-tokens` tokens. `--random SHAPE` needs no hub
-(models/shapes.py). `--fallback` adds the full context through transformers' own code, which is slow, at the
-lengths it is given.
+included, is `length` tokens long, decoding exactly `--new-tokens` tokens. With `--rounds N` the methods take
+turns, N times at each length: a machine that is slower for some minutes is so for all of them. `--random SHAPE`
+needs no hub (models/shapes.py). `--fallback` adds the full context through transformers' own code, which is slow,
+at the lengths it is given.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -34,7 +36,7 @@ from tqdm import tqdm
 from comparison.command_line import run_program
 from methods import find
 from models.efficiency_options import settings_of
-from models.efficiency_table import Measurement, add_to_csv, markdown, short, start_csv
+from models.efficiency_table import Measurement, add_to_csv, markdown, medians, short, start_csv
 from models.processes import die_with, spawned
 from models.shapes import find_shape, write_random_reader
 from models.specs import ReaderError, TooLittleMemory, at_revision, reader_spec
@@ -175,6 +177,7 @@ def plot(measured: Sequence[Measurement], path: Path) -> None:
     """Seconds and memory against the context's length, both axes logarithmic; the floor is dotted."""
     from reports.drawing import COLOURS, MARKERS, figure, style
 
+    measured = medians(measured)
     lengths = sorted({one.length for one in measured})
     with style():
         drawn = figure((8, 3.2))
@@ -202,12 +205,19 @@ def plot(measured: Sequence[Measurement], path: Path) -> None:
 
 
 def cells_of(given: argparse.Namespace) -> list[Cell]:
-    """The short lengths first, so that an interrupted table is complete up to a length."""
+    """The short lengths first, so that an interrupted table is complete up to a length; the rounds of a length forth
+    and back, so that no method is always the one after another."""
     plans = [(method, length) for length in given.lengths for method in given.methods]
     plans += [(FALLBACK, length) for length in given.fallback]
-    return [
-        Cell(*plan, given.chunk_size, given.new_tokens) for plan in sorted(plans, key=lambda plan: plan[1])
-    ]
+    cells = sorted(
+        (Cell(*plan, given.chunk_size, given.new_tokens) for plan in plans), key=lambda cell: cell.length
+    )
+    found: list[Cell] = []
+    for _, alike in groupby(cells, key=lambda cell: cell.length):
+        turn = list(alike)
+        for number in range(given.rounds):
+            found += reversed(turn) if number % 2 else turn
+    return found
 
 
 def describe(given: argparse.Namespace, cells: Sequence[Cell]) -> str:
@@ -218,9 +228,10 @@ def describe(given: argparse.Namespace, cells: Sequence[Cell]) -> str:
     chunks = f"chunks of {given.chunk_size} tokens" if given.chunk_size else "the reader's chunks"
     lines = [f"reader  {reader}, {chunks}, {given.new_tokens} new tokens"]
     for length in sorted({cell.length for cell in cells}):
-        names = ", ".join(cell.method for cell in cells if cell.length == length)
+        names = ", ".join(dict.fromkeys(cell.method for cell in cells if cell.length == length))
         lines.append(f"cells   {length:>7,} tokens: {names}")
-    return "\n".join([*lines, f"total   {len(cells)} cells"])
+    rounds = f" in {given.rounds} rounds" if given.rounds > 1 else ""
+    return "\n".join([*lines, f"total   {len(cells)} cells{rounds}"])
 
 
 def in_process(work: Any, *arguments: Any) -> Any:

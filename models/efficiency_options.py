@@ -79,6 +79,12 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--new-tokens", type=positive, default=20, help="tokens decoded (default: %(default)s)")
     made.add_argument(
+        "--rounds",
+        type=positive,
+        default=1,
+        help="measure the methods in turn so often, forth and back, for medians and ratios (default: 1)",
+    )
+    made.add_argument(
         "--fallback",
         type=lengths_of,
         nargs="?",

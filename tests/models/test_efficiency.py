@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 
 from models import efficiency, efficiency_options, shapes
 from models.efficiency import FALLBACK, Cell, Reader, main, measure, write_contexts
-from models.efficiency_table import COLUMNS, Measurement, markdown
+from models.efficiency_table import COLUMNS, Measurement, markdown, medians
 from models.engine import Engine
 from models.floor import ForwardCalls
 from models.meter import Cost, Gauge, Meter
@@ -251,6 +252,32 @@ def test_the_table_has_the_papers_shape() -> None:
     assert "| seconds, `full` | 2 | 1,234 |" in lines
     assert "| GiB above the loaded reader, `oprm` | 0.25 | – |" in lines
     assert "| outside the reader's forward, `oprm` | 12.5 % | – |" in lines
+    assert "over" not in table
+
+
+def test_rounds_are_medians_beside_the_ratios_of_each_round() -> None:
+    full = [measured("full", 512, seconds) for seconds in (1.0, 4.0, 2.0)]
+    oprm = [measured("oprm", 512, seconds) for seconds in (1.1, 8.0, 1.0)]
+    oprm[1] = replace(oprm[1], peak_gib=0.5, outside=0.9)
+    turns = [full[0], oprm[0], oprm[1], full[1], full[2], oprm[2], measured("full", 2000)]
+    lines = markdown(turns).splitlines()
+    assert "| seconds, `oprm` | 1.1 | – |" in lines
+    assert "| seconds, `full` | 2 | 2 |" in lines
+    assert "| seconds, linear layers alone, `oprm` | 0.55 | – |" in lines
+    assert "| GiB above the loaded reader, `oprm` | 0.5 | – |" in lines
+    assert "| outside the reader's forward, `oprm` | 12.5 % | – |" in lines
+    ratio = "| seconds over `full`'s, `oprm`: median (lowest to highest round) | 1.100 (0.500 to 2.000) | – |"
+    assert lines[-1] == ratio
+    assert [(one.method, one.length, one.seconds) for one in medians(turns)] == [
+        ("full", 512, 2.0),
+        ("oprm", 512, 1.1),
+        ("full", 2000, 2.0),
+    ]
+
+
+def test_a_round_that_ran_out_of_memory_leaves_no_ratio() -> None:
+    table = markdown([measured("full", 512), measured("oprm", 512), measured("full", 512)])
+    assert table.splitlines()[-1].endswith("| – |")
 
 
 # The command line
@@ -292,6 +319,29 @@ def test_the_cells_are_methods_by_length_short_ones_first_and_the_fallback_where
     plans = [(cell.method, cell.length) for cell in efficiency.cells_of(given)]
     assert plans == [("full", 512), ("oprm", 512), (FALLBACK, 512), ("full", 2000), ("oprm", 2000)]
     assert {cell.chunk_size for cell in efficiency.cells_of(given)} == {9}
+
+
+def test_rounds_go_forth_and_back_at_each_length(
+    cells: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--rounds", "3", "--lengths", "512,2k"]
+    found = efficiency.cells_of(efficiency_options.parser().parse_args(flags))
+    turn = ["full", "oprm", "oprm", "full", "full", "oprm"]
+    assert [(cell.method, cell.length) for cell in found] == [
+        *((method, 512) for method in turn),
+        *((method, 2000) for method in turn),
+    ]
+    assert main([*flags, "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "cells       512 tokens: full, oprm",
+        "cells     2,000 tokens: full, oprm",
+        "total   12 cells in 3 rounds",
+    ]
+    cells(*(measured(cell.method, cell.length) for cell in found))
+    table = tmp_path / "table.csv"
+    assert main([*flags, "--csv", str(table), "--plot", str(tmp_path / "p.png")]) == 0
+    assert [row["method"] for row in rows_of(table)] == turn * 2
+    assert "| 1.000 (1.000 to 1.000) | 1.000 (1.000 to 1.000) |" in capsys.readouterr().out
 
 
 def test_every_process_of_a_table_loads_the_revision_that_was_asked_for(
