@@ -47,6 +47,20 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_reader(parser: argparse.ArgumentParser) -> None:
+    """The flags of a program for one reader; `reader_options` are those beside its name."""
+    parser.add_argument("--model", required=True, help="a reader's name, hub id or folder")
+    parser.add_argument("--revision", metavar="REV", help="commit, branch or tag of a hub id")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+    add_trust(parser)
+
+
+def reader_options(given: argparse.Namespace) -> dict[str, Any]:
+    """How `Engine.load` is told to open the reader of `add_reader`."""
+    return {name: getattr(given, name) for name in ("revision", "device", "dtype", "trust_remote_code")}
+
+
 def run_program(program: str, work: Callable[[], int], interrupted: str = "") -> int:
     """The exit status: that of `work`, 2 for a user's error (ValueError, OSError), 130 for Ctrl-C, both after one
     line on stderr; 141 without a word where nobody reads on (``| head``). `interrupted` says what Ctrl-C left and

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from benchmarks.calibration_text import calibration_text
-from comparison.command_line import Parser, path_of
+from comparison.command_line import Parser, add_reader, path_of, reader_options
 from methods.calibration import read_text
 
 if TYPE_CHECKING:
@@ -24,11 +24,9 @@ def calibrate_command(method: str, line: str, windows: int) -> tuple[Parser, Par
     flags; `line` says what the command does, `windows` how many it reads unless told."""
     parser = Parser(prog=f"python -m methods.{method}", description=line)
     command = parser.add_subparsers(required=True, metavar="COMMAND").add_parser("calibrate", help=line)
-    command.add_argument("--model", required=True, help="a reader's name, hub id or folder")
+    add_reader(command)
     command.add_argument("--text", type=path_of, metavar="FILE", help="what to read (UTF-8)")
     command.add_argument("--windows", type=int, default=windows, help=f"how many, default {windows}")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    command.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     return parser, command
 
 
@@ -39,7 +37,7 @@ def load(asked: Namespace, window_length: Callable[[Engine], int]) -> tuple[Engi
     from models.engine import Engine
 
     text = None if asked.text is None else read_text(asked.text)
-    engine = Engine.load(asked.model, device=asked.device, dtype=asked.dtype)
+    engine = Engine.load(asked.model, **reader_options(asked))
     if text is None:
         if not engine.spec.suite_english_only:
             raise ValueError(f"{engine.spec.name} needs --text FILE, a text like what it was trained on")

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from comparison.command_line import Parser, run_program
+from comparison.command_line import Parser, add_reader, reader_options, run_program
 from comparison.grid import PlannedTask, load_tasks
 from comparison.plan import make_plan
 from methods.base import Answer
@@ -38,6 +38,7 @@ def _sweep(arguments: Sequence[str] | None) -> int:
     from models.engine import Engine
 
     asked = parse(arguments)
+    options = reader_options(asked)
     plan = make_plan(
         {
             "model": asked.model,
@@ -45,11 +46,10 @@ def _sweep(arguments: Sequence[str] | None) -> int:
             "benchmark": asked.benchmark,
             "seed": asked.seed,
             "limit": asked.limit,
-            "device": asked.device,
-            "dtype": asked.dtype,
+            **{name.replace("_", "-"): value for name, value in options.items()},
         }
     )
-    engine = Engine.load(asked.model, device=asked.device, dtype=asked.dtype)
+    engine = Engine.load(asked.model, **options)
     tasks = load_tasks(plan, engine.count_tokens)
     layers = asked.layers or candidates(engine)
     bases = asked.base or [one * trained_length(engine) for one in (1, 2)]
@@ -77,7 +77,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     command = flags.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "sweep", help="score layers and bases on examples that are reported on nowhere"
     )
-    command.add_argument("--model", required=True, help="a reader's name, hub id or folder")
+    add_reader(command)
     command.add_argument(
         "--benchmark", required=True, action="append", metavar="SPEC", help="what to score on; again for more"
     )
@@ -90,8 +90,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument("--base", type=int, nargs="+", help="default: the trained length and twice that")
     command.add_argument("--limit", type=int, default=LIMIT, help=f"examples a task, default {LIMIT}")
     command.add_argument("--seed", type=int, default=SEED, help=f"of generated examples, default {SEED}")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    command.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     return flags.parse_args(arguments)
 
 

@@ -4,6 +4,7 @@ embedded model."""
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -102,3 +103,28 @@ def test_a_mistake_is_one_line_and_status_2(program, flags, reason, capsys):
     assert len(said) == 1
     assert said[0].startswith("python -m methods.")
     assert reason in said[0]
+
+
+@pytest.mark.parametrize(
+    ("program", "flags"),
+    [
+        (calibrate, ["calibrate", "--text", __file__]),
+        (profile, ["calibrate", "--text", __file__]),
+        (sweep, ["sweep", "--benchmark", "needle:lengths=300"]),
+    ],
+)
+def test_the_reader_is_opened_as_the_flags_say(program, flags, monkeypatch, capsys):
+    asked: list[Any] = []
+
+    def refuse(name: str, **options: Any) -> None:
+        asked.append((name, options))
+        raise ValueError("as far as this goes")
+
+    monkeypatch.setattr(Engine, "load", refuse)
+    said = ["--revision", "v2", "--trust-remote-code", "--dtype", "bfloat16", "--device", "cpu"]
+    assert program([*flags, "--model", "somebody/mamba", *said]) == 2
+    assert program([*flags, "--model", "tiny"]) == 2
+    given = {"revision": "v2", "device": "cpu", "dtype": "bfloat16", "trust_remote_code": True}
+    plain = {"revision": None, "device": "auto", "dtype": "auto", "trust_remote_code": False}
+    assert asked == [("somebody/mamba", given), ("tiny", plain)]
+    assert "as far as this goes" in capsys.readouterr().err
