@@ -115,13 +115,14 @@ def test_a_single_row_of_bfloat16_is_a_vector_where_the_processor_has_tiles(
 
 
 @torch.inference_mode()
-def test_states_of_another_kind_than_the_weight_are_refused_as_the_layer_refuses_them():
-    layer = nn.Linear(24, 60).bfloat16()
-    few_rows.attach(layer)
+@pytest.mark.parametrize(("own", "given"), [(torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16)])
+def test_states_of_another_kind_than_the_weight_are_refused_or_cast_as_the_layer_does_it(own, given):
+    layer, states = nn.Linear(24, 60, dtype=own), torch.ones(1, 24, dtype=given)
+    assert few_rows.attach(layer) == 1
     with pytest.raises(RuntimeError, match="same dtype"):
-        layer(torch.ones(1, 24))
+        layer(states)
     with torch.autocast("cpu", torch.bfloat16):
-        assert layer(torch.ones(1, 24)).dtype == torch.bfloat16
+        assert layer(states).dtype == torch.bfloat16
 
 
 class Odd(nn.Linear):
